@@ -1,0 +1,1 @@
+"""History in, findings out: pure functions that never accuse a correct server."""

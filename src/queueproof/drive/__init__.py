@@ -1,0 +1,1 @@
+"""Making cases happen: a target, a client and the engine that runs every case in one event loop."""

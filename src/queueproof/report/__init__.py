@@ -1,0 +1,1 @@
+"""Telling what happened, from run directories alone."""

@@ -1,0 +1,1 @@
+"""Making load happen, inside Locust's processes."""

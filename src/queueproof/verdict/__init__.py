@@ -1,0 +1,1 @@
+"""Judging: findings and outcomes become a verdict and an exit code."""
