@@ -74,9 +74,7 @@ class HistoryWriter:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         self._encoder = msgspec.json.Encoder()
         now_ns = time.monotonic_ns()
-        self.write(
-            Clock(domain=clock_domain(), at_ns=now_ns, wall_us=time.time_ns() // 1000, run=run, writer=writer)
-        )
+        self.write(Clock(domain=clock_domain(), at_ns=now_ns, wall_us=time.time_ns() // 1000, run=run, writer=writer))
 
     def write(self, record: Record) -> None:
         """One line, one `write(2)`; raises OSError (a full disk) rather than lose a record silently."""
@@ -123,7 +121,9 @@ def read_history(directory: Path) -> History:
     """
     paths = sorted(directory.glob("history-*.ndjson"))
     if not paths:
-        raise CorruptRunError(f"{directory} holds no history-*.ndjson", hint="name a run directory, for example reports/latest")
+        raise CorruptRunError(
+            f"{directory} holds no history-*.ndjson", hint="name a run directory, for example reports/latest"
+        )
     return tabulate(record for path in paths for record in read_records(path))
 
 
