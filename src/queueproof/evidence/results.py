@@ -6,6 +6,9 @@ from typing import Any
 import msgspec
 
 
+SCHEMA = 1
+
+
 class Outcome(StrEnum):
     """What became of one requirement: seven, never mixed."""
 
@@ -109,7 +112,7 @@ class CleanUp(_Part, frozen=True):
 class Results(_Part, frozen=True):
     """The whole of results.json. Load parts (verbs, load, objectives) are plain mappings (docs/results.md)."""
 
-    schema: int = 1
+    schema: int  # SCHEMA
     verdict: Verdict
     exit_code: int
     summary: str = ""  # the sentence that answers "may I ship?"

@@ -103,10 +103,12 @@ class RunDirectory:
         self.write(RESULTS, _pretty(results))
 
     def manifest(self) -> Manifest:
-        return self._read(MANIFEST, Manifest)
+        manifest: Manifest = self._read(MANIFEST, Manifest)
+        return manifest
 
     def results(self) -> Results:
-        return self._read(RESULTS, Results)
+        results: Results = self._read(RESULTS, Results)
+        return results
 
     def has_results(self) -> bool:
         return (self.path / RESULTS).is_file()

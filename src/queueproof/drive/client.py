@@ -1,0 +1,259 @@
+"""The ScaiQueue API over httpx: one request out, one of four results back, both recorded.
+
+The client is given its recorder and opens no history. It judges nothing: 429 is waited out (each try an operation of
+its own), everything else is the caller's to read.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from queueproof import __version__
+from queueproof.contract import wire
+from queueproof.drive.limits import RequestBudget
+from queueproof.drive.recorder import Recorder
+from queueproof.evidence.digest import digest
+from queueproof.evidence.operation import Item, Result
+
+CONNECT_TIMEOUT_S = 5.0
+# A verb of this API does one row's work: an answer that takes longer than this is as good as none.
+READ_TIMEOUT_S = 10.0
+# A claim of a hundred messages of a few kilobytes stays far below; beyond it an answer is hostile.
+ANSWER_LIMIT = 32 * 1024 * 1024
+# A rate limit is waited out this long in all before the call is given up as rejected.
+LONGEST_RATE_LIMIT_S = 180.0
+
+# No route at such a path, or none for such a method: nothing happened there.
+NO_SUCH_VERB = frozenset({404, 405, 501})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exchange:
+    """One call and what came of it. Times: ns of this machine's monotonic clock."""
+
+    op: int
+    request: wire.Request
+    result: Result
+    answer: wire.Answer | None  # None when no answer came
+    inv_ns: int
+    ret_ns: int
+    why: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return self.result is Result.OK
+
+    @property
+    def status(self) -> int:
+        """HTTP status, 0 when no answer came."""
+        return self.answer.status if self.answer else 0
+
+    @property
+    def data(self) -> Any:
+        return self.answer.data if self.answer else wire.ABSENT
+
+    @property
+    def code(self) -> str:
+        return self.answer.code if self.answer else ""
+
+    @property
+    def unsupported(self) -> bool:
+        """Whether the answer says that there is no such verb here."""
+        return self.status in NO_SUCH_VERB
+
+    def told(self) -> str:
+        """What came back, in a few words."""
+        if self.answer is None:
+            return self.why or "no answer"
+        code = f" {self.code}" if self.code else ""
+        return f"{self.answer.status}{code}"
+
+
+class Client:
+    """Speaks to one target with one key. Use one inside one event loop."""
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        *,
+        recorder: Recorder,
+        budget: RequestBudget,
+        run: str,
+        verify: bool = True,
+        read_timeout_s: float = READ_TIMEOUT_S,
+    ) -> None:
+        self.recorder = recorder
+        self.budget = budget
+        self.key = key
+        self.retried = 0
+        self.round_trips_ns: list[int] = []
+        self._run = run
+        limits = httpx.Limits(max_connections=32, max_keepalive_connections=16, keepalive_expiry=4.0)
+        self._http = httpx.AsyncClient(
+            base_url=url,
+            verify=verify,
+            limits=limits,
+            trust_env=False,
+            timeout=httpx.Timeout(read_timeout_s, connect=CONNECT_TIMEOUT_S, pool=None),
+            headers={"Accept": "application/json"},
+        )
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def send(
+        self,
+        request: wire.Request,
+        *,
+        case: str = "",
+        urgent: bool = False,
+        key: str | None = None,
+        authorization: str | None = None,
+        fields: Mapping[str, Any] | None = None,
+    ) -> Exchange:
+        """One call; a 429 is waited out and tried again. Never raises for what a server or network does.
+
+        `key`: another key than the client's own; `authorization`: a whole header instead ("" sends none).
+        `fields`: what the history should know of the call besides (token, body digest, timeout_s, limit, …).
+        """
+        headers = {"User-Agent": f"queueproof/{__version__} (run {self._run}; {case or 'set-up'})"}
+        if authorization is None:
+            authorization = f"Bearer {self.key if key is None else key}"
+        if authorization:
+            headers["Authorization"] = authorization
+        if request.body is not None:
+            headers["Content-Type"] = "application/json"
+        give_up = time.monotonic() + LONGEST_RATE_LIMIT_S
+        attempt = 1
+        while True:
+            async with self.budget.slot(urgent=urgent):
+                exchange = await self._once(request, headers, case, attempt, fields or {})
+            if exchange.status != 429 or time.monotonic() > give_up:
+                return exchange
+            attempt += 1
+
+    async def _once(
+        self, request: wire.Request, headers: dict[str, str], case: str, attempt: int, fields: Mapping[str, Any]
+    ) -> Exchange:
+        invoke = self.recorder.invoke(
+            verb=request.verb,
+            case=case,
+            attempt=attempt,
+            scope=request.scope,
+            queue=request.queue,
+            message=request.message,
+            method=request.method,
+            path=request.path,
+            request=(request.body or b"").decode(),
+            **fields,
+        )
+        answer: wire.Answer | None = None
+        try:
+            answer = await self._exchange(request, headers)
+            result, why = classify(answer)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            result, why = Result.NOT_SENT, _words(error)
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            result, why = Result.UNKNOWN, _words(error)
+        except asyncio.CancelledError:
+            self.recorder.back(invoke.op, Result.UNKNOWN, why="cancelled")
+            raise
+        back = self.recorder.back(
+            invoke.op,
+            result,
+            why=why,
+            status=answer.status if answer else None,
+            code=answer.code if answer else "",
+            answer=answer.text if answer else "",
+            request_id=answer.request_id if answer else "",
+            **_learned(request, answer, result),
+        )
+        if answer is not None:
+            self.budget.learn(answer)
+            self.round_trips_ns.append(back.at_ns - invoke.at_ns)
+        return Exchange(
+            op=invoke.op,
+            request=request,
+            result=result,
+            answer=answer,
+            inv_ns=invoke.at_ns,
+            ret_ns=back.at_ns,
+            why=why,
+        )
+
+    async def _exchange(self, request: wire.Request, headers: dict[str, str]) -> wire.Answer:
+        async with self._http.stream(request.method, request.path, content=request.body, headers=headers) as response:
+            parts: list[bytes] = []
+            size = 0
+            async for part in response.aiter_bytes():
+                parts.append(part)
+                size += len(part)
+                if size > ANSWER_LIMIT:
+                    raise ValueError(f"the answer is larger than {ANSWER_LIMIT >> 20} MiB")
+        return wire.read_answer(response.status_code, dict(response.headers), b"".join(parts))
+
+
+def classify(answer: wire.Answer) -> tuple[Result, str]:
+    """The result of an answered call, and why it is not ok in words.
+
+    4xx with a body that parses had no effect; so had 404, 405 and 501 whatever their body. A 408 or 5xx may have had.
+    """
+    status = answer.status
+    if answer.success:
+        if answer.json or not answer.text.strip():
+            return Result.OK, ""
+        return Result.UNKNOWN, f"{status} with a body that is no JSON"
+    if status in NO_SUCH_VERB:
+        return Result.REJECTED, f"answered {status}"
+    if 400 <= status < 500 and status != 408:
+        if answer.json:
+            return Result.REJECTED, f"answered {status}"
+        return Result.UNKNOWN, f"{status} with a body that is no JSON"
+    if 300 <= status < 400:
+        return Result.REJECTED, f"redirected ({status}) to {answer.headers.get('location', 'nowhere')}"
+    return Result.UNKNOWN, f"answered {status}"
+
+
+def _learned(request: wire.Request, answer: wire.Answer | None, result: Result) -> dict[str, Any]:
+    """What the history keeps of an answer that was ok."""
+    if answer is None or result is not Result.OK:
+        return {}
+    if request.verb == "claim":
+        return {"items": tuple(_item(found) for found in wire.rows(answer.data) or [] if isinstance(found, dict))}
+    learned = {"state": wire.state(answer.data)}
+    if request.verb == "publish":
+        learned["message"] = wire.identity(answer.data)
+    return learned
+
+
+def _item(found: dict[str, Any]) -> Item:
+    body = found.get("body")
+    queue = found.get("queue_id")
+    return Item(
+        id=wire.identity(found),
+        token=wire.token(body),
+        attempts=wire.attempts(found),
+        body=digest(body),
+        queue=queue if isinstance(queue, str) else "",
+    )
+
+
+def _words(error: Exception) -> str:
+    """The error's kind in words, and what it says of itself."""
+    words = {
+        httpx.ConnectError: "no connection",
+        httpx.ConnectTimeout: "no connection in time",
+        httpx.PoolTimeout: "no free connection in time",
+        httpx.ReadTimeout: f"no answer within {READ_TIMEOUT_S:g} s",
+        httpx.WriteTimeout: "the request could not be sent in time",
+        httpx.ReadError: "the connection broke before the answer",
+        httpx.WriteError: "the connection broke while sending",
+        httpx.RemoteProtocolError: "the answer was cut off or is no HTTP",
+    }
+    kind = words.get(type(error), type(error).__name__)
+    return f"{kind}: {error}" if str(error) else kind
