@@ -245,7 +245,7 @@ def _item(found: dict[str, Any]) -> Item:
 
 def _words(error: Exception) -> str:
     """The error's kind in words, and what it says of itself."""
-    words = {
+    words: dict[type[Exception], str] = {
         httpx.ConnectError: "no connection",
         httpx.ConnectTimeout: "no connection in time",
         httpx.PoolTimeout: "no free connection in time",

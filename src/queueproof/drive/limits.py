@@ -38,11 +38,17 @@ class RequestBudget:
         """Holds one of the places while the block runs."""
         await self._enter(urgent)
         try:
-            while (pause_s := self._silent_until - time.monotonic()) > 0:
-                await asyncio.sleep(pause_s)
+            await self._quiet()
             yield
         finally:
             self._leave()
+
+    async def _quiet(self) -> None:
+        """Waits until the server wants to hear us again; another answer may prolong it meanwhile."""
+        pause_s = self._silent_until - time.monotonic()
+        while pause_s > 0:
+            await asyncio.sleep(pause_s)
+            pause_s = self._silent_until - time.monotonic()
 
     async def _enter(self, urgent: bool) -> None:
         if self._free > 0:

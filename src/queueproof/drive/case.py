@@ -1,0 +1,232 @@
+"""What a case is written with: a scope and queues of its own, and calls that end the case when they cannot go on.
+
+A call that the contract promises to succeed, and that does not, ends the case: as a violation where the case is about
+that very promise, else as blocked by it. What the network spoils is tried again, or starts the case anew.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NoReturn, TypeVar
+
+from queueproof.contract import wire
+from queueproof.drive.client import Exchange
+from queueproof.drive.outcomes import Blocked, Disturbed, Inconclusive, NotRun, NotSupported, Violation
+from queueproof.drive.queue import Queue
+from queueproof.drive.world import World
+from queueproof.evidence.operation import Result
+
+Function = TypeVar("Function", bound=Callable[..., Awaitable[None]])
+
+# A valid request that is answered with a fault of the server's own this often, with pauses, is refused by it.
+TRIES = 5
+FIRST_PAUSE_S = 0.15
+# "Come later" answers: they say nothing about the request.
+UNAVAILABLE = frozenset({502, 503, 504, 408, 429})
+
+QUICKSTART_QUEUE = {"consumer_mode": "competing", "ordering": "fifo"}
+
+
+def proves(requirement: str) -> Callable[[Function], Function]:
+    """Marks an `async def test_…(case: Case)` as a case of `requirement`; its docstring quotes the statement."""
+
+    def mark(function: Function) -> Function:
+        function.__requirement__ = requirement  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+class Case:
+    """One run of one case."""
+
+    def __init__(self, world: World, requirement: str, name: str) -> None:
+        self.world = world
+        self.requirement = requirement
+        self.name = name
+
+    # ── verdicts ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def require(
+        self,
+        condition: object,
+        summary: str,
+        *,
+        expected: str,
+        seen: object,
+        proof: str = "",
+        evidence: Sequence[int | Exchange] = (),
+        liveness: bool = False,
+    ) -> None:
+        """Ends the case as violated unless the condition holds."""
+        if not condition:
+            raise Violation(
+                summary,
+                expected=expected,
+                seen=seen if isinstance(seen, str) else spell(seen),
+                proof=proof,
+                evidence=_operations(evidence),
+                liveness=liveness,
+            )
+
+    def refuse(
+        self,
+        root: str,
+        summary: str,
+        *,
+        expected: str,
+        seen: str,
+        evidence: Sequence[int | Exchange],
+        proof: str = "",
+        liveness: bool = False,
+    ) -> NoReturn:
+        """Ends the case because the promise `root` was not kept: violated if the case is about it, else blocked.
+
+        `liveness`: something did not come (yet), which by itself proves nothing about the root.
+        """
+        operations = _operations(evidence)
+        if root == self.requirement:
+            raise Violation(summary, expected=expected, seen=seen, proof=proof, evidence=operations, liveness=liveness)
+        raise Blocked(root, summary, expected=expected, seen=seen, evidence=operations, proven=not liveness)
+
+    def key(self, name: str) -> str:
+        """A key with fewer rights; ends the case as not run when it was not given."""
+        if name not in self.world.keys:
+            raise NotRun(f"it needs a key: give --{name}-key or QUEUEPROOF_{name.upper()}_KEY")
+        return self.world.keys[name]
+
+    # ── calls ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def send(self, request: wire.Request, **options: Any) -> Exchange:
+        """One call, whatever comes of it (options: Client.send)."""
+        return await self.world.client.send(request, case=self.requirement, **options)
+
+    async def persist(
+        self,
+        request: Callable[[], wire.Request],
+        root: str,
+        doing: str,
+        *,
+        optional: bool = False,
+        fields: Callable[[], dict[str, Any]] | None = None,
+        **options: Any,
+    ) -> Exchange:
+        """A call that must succeed, tried again while only the network or a passing fault is in the way.
+
+        `request` makes a new request for each try; `root` is the promise that it rests on; `optional`: a verb whose
+        path the contract does not document, so that its absence is no fault. `fields`: what the history should know
+        of the call, asked for after `request`.
+        """
+        exchange: Exchange | None = None
+        refusals = 0
+        for attempt in range(TRIES):
+            outgoing = request()
+            exchange = await self.send(outgoing, fields=fields() if fields else None, **options)
+            if exchange.ok:
+                return exchange
+            if optional and exchange.unsupported:
+                raise NotSupported(f"{doing}: answered {exchange.told()}", evidence=(exchange.op,))
+            if exchange.result is Result.REJECTED and exchange.status != 429:
+                break
+            refusals += exchange.answer is not None and exchange.status not in UNAVAILABLE
+            self.world.client.retried += 1
+            await asyncio.sleep(FIRST_PAUSE_S * 2**attempt)
+        assert exchange is not None
+        if exchange.status in UNAVAILABLE:
+            raise Inconclusive(f"{doing}: answered {exchange.told()} each of {TRIES} times", evidence=(exchange.op,))
+        if exchange.result is Result.REJECTED or refusals == TRIES:
+            not_json = exchange.answer is not None and exchange.answer.success
+            self.refuse(
+                "ENV-1" if not_json else root,
+                f"{doing} was answered {exchange.told()}" + (", and no JSON" if not_json else ""),
+                expected="a 2xx answer with a JSON body",
+                seen=exchange.answer.text[:300] or exchange.told() if exchange.answer else exchange.told(),
+                evidence=(exchange,),
+            )
+        raise Disturbed(f"{doing}: {exchange.why}", evidence=(exchange.op,))
+
+    async def eventually(
+        self, read: Callable[[], Awaitable[Any]], accept: Callable[[Any], bool], *, within_s: float | None = None
+    ) -> Any:
+        """The first value of `read()` that is accepted, or the last one read when the time is over.
+
+        For what may trail behind (rows, counters): a reading proves nothing until it had its time.
+        """
+        end = time.monotonic() + (self.world.slack_s if within_s is None else within_s)
+        while True:
+            last = time.monotonic() > end
+            value = await read()
+            if last or accept(value):
+                return value
+            await asyncio.sleep(0.2)
+
+    # ── places ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def scope(self) -> str:
+        """The scope that the run's cases share."""
+        async with self.world.lock:
+            if not self.world.scope:
+                self.world.scope = await self.own_scope("cases")
+        return self.world.scope
+
+    async def own_scope(self, hint: str = "") -> str:
+        """A scope that no other case sees."""
+        slug = ""
+
+        def request() -> wire.Request:
+            nonlocal slug
+            slug = self.world.slug(hint or self.requirement)
+            self.world.ledger.intend(slug)
+            return wire.create_scope(slug, f"queueproof {self.world.run} {self.requirement}")
+
+        exchange = await self.persist(request, "SCOPE-1", "creating a scope")
+        scope = wire.identity(exchange.data)
+        if not scope:
+            self.refuse(
+                "SCOPE-1",
+                "a scope was created, but the answer holds no data.id",
+                expected="data.id, a string",
+                seen=exchange.answer.text[:300] if exchange.answer else "",
+                evidence=(exchange,),
+            )
+        self.world.ledger.created(slug, scope)
+        return scope
+
+    async def queue(self, *, scope: str = "", root: str = "QUEUE-1", **fields: Any) -> Queue:
+        """A new queue (the quickstart's own shape, changed by `fields`; None leaves a field out)."""
+        home = scope or await self.scope()
+        needed = {"max_depth": 0} if "max_depth" in self.world.dialect.queue_fields_needed else {}
+        chosen = {**QUICKSTART_QUEUE, **needed, **fields}
+        slug = ""
+
+        def request() -> wire.Request:
+            nonlocal slug
+            slug = self.world.slug(self.requirement)
+            named = {"slug": slug, "display_name": f"queueproof {self.requirement}", **chosen}
+            return wire.create_queue(home, {name: value for name, value in named.items() if value is not None})
+
+        exchange = await self.persist(request, root, f"creating a queue with {spell(chosen)}")
+        found = wire.identity(exchange.data)
+        if not found:
+            self.refuse(
+                "QUEUE-1",
+                "a queue was created, but the answer holds no data.id",
+                expected="data.id, a string",
+                seen=exchange.answer.text[:300] if exchange.answer else "",
+                evidence=(exchange,),
+            )
+        self.world.ledger.queue(home, found)
+        return Queue(self, home, found, chosen, exchange)
+
+
+def spell(value: Any, limit: int = 300) -> str:
+    """A value as a reader wants to see it: JSON where it is JSON, and no longer than `limit`."""
+    try:
+        text = wire.encode(value).decode()
+    except (TypeError, ValueError):
+        text = repr(value)
+    return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+def _operations(evidence: Sequence[int | Exchange]) -> tuple[int, ...]:
+    return tuple(part if isinstance(part, int) else part.op for part in evidence)

@@ -1,0 +1,143 @@
+"""Leaves the server as it was found: knows what was created, and takes it away with or without DELETE.
+
+A scope is written down before it is asked for, so that a killed run can still be cleaned (`queueproof clean`).
+Clean-up never touches a verdict.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from queueproof.contract import wire
+from queueproof.drive.client import Client
+from queueproof.evidence.results import CleanUp
+
+LEDGER = "created.ndjson"
+CASE = "clean-up"
+# Messages left in a queue that cannot be deleted are completed, this many claims at most.
+CLAIMS_A_QUEUE = 20
+LONG_HOLD_S = 60
+
+
+@dataclass(kw_only=True)
+class CreatedScope:
+    """A scope of ours; `id` is "" while (or when) its creation was not answered."""
+
+    slug: str
+    id: str = ""
+    queues: list[str] = field(default_factory=list)
+
+
+class Ledger:
+    """The scopes and queues of a run, in memory and (with a path) on disk before they are created."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self.scopes: dict[str, CreatedScope] = {}
+
+    def intend(self, slug: str) -> None:
+        self.scopes[slug] = CreatedScope(slug=slug)
+        self._write({"slug": slug})
+
+    def created(self, slug: str, scope: str) -> None:
+        self.scopes[slug].id = scope
+        self._write({"slug": slug, "id": scope})
+
+    def queue(self, scope: str, queue: str) -> None:
+        for created in self.scopes.values():
+            if created.id == scope:
+                created.queues.append(queue)
+        self._write({"scope": scope, "queue": queue})
+
+    def refused(self, slug: str) -> None:
+        """The server said no: there is nothing to take away."""
+        self.scopes.pop(slug, None)
+        self._write({"slug": slug, "refused": True})
+
+    def _write(self, entry: dict[str, object]) -> None:
+        if self._path is not None:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> "Ledger":
+        """What a run's ledger holds; a torn last line is dropped."""
+        ledger = cls()
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if entry.get("refused"):
+                ledger.scopes.pop(entry["slug"], None)
+            elif "slug" in entry:
+                ledger.scopes.setdefault(entry["slug"], CreatedScope(slug=entry["slug"]))
+                ledger.scopes[entry["slug"]].id = entry.get("id", "")
+            elif "queue" in entry:
+                for created in ledger.scopes.values():
+                    if created.id == entry["scope"]:
+                        created.queues.append(entry["queue"])
+        return ledger
+
+
+async def clean_up(ledger: Ledger, client: Client) -> CleanUp:
+    """Deletes every scope of the ledger, or empties and pauses its queues and says what is left."""
+    wanted = [scope for scope in ledger.scopes.values() if scope.id]
+    unanswered = [scope.slug for scope in ledger.scopes.values() if not scope.id]
+    if unanswered:
+        wanted += await _find(unanswered, client)
+    deleted = 0
+    left: list[str] = []
+    for scope in wanted:
+        exchange = await _delete(scope, client)
+        if exchange:
+            deleted += 1
+        else:
+            await _silence(scope, client)
+            left.append(scope.slug)
+    note = "" if not left else "this server offers no DELETE for scopes: their queues were emptied and paused"
+    return CleanUp(scopes_created=len(wanted), scopes_deleted=deleted, left=tuple(left), note=note)
+
+
+async def _delete(scope: CreatedScope, client: Client) -> bool:
+    """Whether the scope is gone. A passing fault of the network gets a second and a third try."""
+    for attempt in range(3):
+        exchange = await client.send(wire.delete_scope(scope.id), case=CASE)
+        if exchange.ok or (exchange.status == 404 and attempt and exchange.code):
+            return True
+        if exchange.unsupported or 400 <= exchange.status < 500:
+            return False
+    return False
+
+
+async def _silence(scope: CreatedScope, client: Client) -> None:
+    """Completes what is claimable and pauses: what a server without DELETE allows."""
+    for queue in scope.queues:
+        for _ in range(CLAIMS_A_QUEUE):
+            request = wire.claim(scope.id, queue, batch_size=10, visibility_timeout_s=LONG_HOLD_S)
+            exchange = await client.send(request, case=CASE, fields={"timeout_s": LONG_HOLD_S, "limit": 10})
+            found = [wire.identity(item) for item in wire.rows(exchange.data) or []] if exchange.ok else []
+            if not found:
+                break
+            for message in found:
+                await client.send(wire.complete(scope.id, message), case=CASE)
+        await client.send(wire.change_queue(scope.id, queue, "pause"), case=CASE)
+    await client.send(wire.change_scope(scope.id, "archive"), case=CASE)
+
+
+async def _find(slugs: Iterable[str], client: Client) -> list[CreatedScope]:
+    """Scopes whose creation was never answered, looked up by slug."""
+    wanted = set(slugs)
+    found: list[CreatedScope] = []
+    cursor = ""
+    for _ in range(50):
+        exchange = await client.send(wire.list_scopes(**({"cursor": cursor} if cursor else {})), case=CASE)
+        if not exchange.ok or exchange.answer is None:
+            break
+        rows = [row for row in wire.rows(exchange.data) or [] if isinstance(row, dict)]
+        found.extend(CreatedScope(slug=row["slug"], id=wire.identity(row)) for row in rows if row.get("slug") in wanted)
+        cursor = wire.next_cursor(exchange.answer.document)
+        if not cursor:
+            break
+    return found

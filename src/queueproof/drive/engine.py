@@ -1,0 +1,170 @@
+"""Runs every case at once in one event loop, so that a run lasts about as long as its longest single wait.
+
+Safety is decided by one observation. Liveness (something came late or not at all) is confirmed by repeats: a case
+fails on it when it does so twice. A case that the network disturbed starts anew on fresh queues.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from queueproof.drive.case import Case
+from queueproof.drive.noise import LagMeter
+from queueproof.drive.outcomes import (
+    Blocked,
+    CaseEnd,
+    Disturbed,
+    Inconclusive,
+    NotRun,
+    NotSupported,
+    Violation,
+)
+from queueproof.drive.world import World
+from queueproof.evidence.results import CaseResult, Outcome
+
+# With 2 % of answers lost a case of forty calls runs through undisturbed once in two; ten tries leave one in a thousand.
+TRIES = 10
+# A liveness failure counts when it is seen this often.
+CONFIRMED_AT = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseSpec:
+    """A case to be run: `function(case)` is awaited."""
+
+    name: str  # "conformance/test_visibility.py::test_…"
+    requirement: str
+    function: Callable[[Case], Awaitable[None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """A case's result, and how it ended for the judge: `blocked` names a root that was proven broken on the way."""
+
+    result: CaseResult
+    blocked: Blocked | None = None
+
+
+async def run_cases(
+    world: World, specs: Sequence[CaseSpec], meter: LagMeter, *, done: Callable[[CaseResult], None] = lambda _: None
+) -> list[Ended]:
+    """Every case's end, in the order of `specs`; `done` hears of each as it ends.
+
+    When cancelled, the cases that have not ended are inconclusive, and their ends are still returned.
+    """
+    tasks = [asyncio.create_task(_run(world, spec, meter, done), name=spec.name) for spec in specs]
+    try:
+        await asyncio.gather(*tasks)
+    except asyncio.CancelledError:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return [_ended(task, spec) for task, spec in zip(tasks, specs, strict=True)]
+
+
+def _ended(task: "asyncio.Task[Ended]", spec: CaseSpec) -> Ended:
+    if task.cancelled() or task.exception() is not None:
+        return Ended(
+            result=CaseResult(
+                name=spec.name,
+                requirement=spec.requirement,
+                outcome=Outcome.INCONCLUSIVE,
+                summary="the run was interrupted before it ended",
+            )
+        )
+    return task.result()
+
+
+async def _run(world: World, spec: CaseSpec, meter: LagMeter, done: Callable[[CaseResult], None]) -> Ended:
+    begun = time.monotonic()
+    missed = 0  # liveness failures so far
+    kept = 0  # tries that passed after one
+    end: CaseEnd | None = None
+    tries = 0
+    for tries in range(1, TRIES + 1):
+        end = await _attempt(world, spec)
+        if isinstance(end, Disturbed):
+            continue
+        if isinstance(end, Violation) and end.liveness:
+            if not meter.quiet(world.slack_s):
+                end = Inconclusive(f"the harness itself was too slow to tell: {end.summary}", evidence=end.evidence)
+                break
+            missed += 1
+            if missed == CONFIRMED_AT:
+                break
+        elif missed and end is None:
+            kept += 1
+            if kept == CONFIRMED_AT:
+                break
+        else:
+            break
+    ended = _result(spec, end, tries=tries, missed=missed, duration_s=time.monotonic() - begun)
+    done(ended.result)
+    return ended
+
+
+async def _attempt(world: World, spec: CaseSpec) -> CaseEnd | None:
+    """One try: None when it passed. A crash of ours is an end as well (`_Crash`)."""
+    try:
+        await spec.function(Case(world, spec.requirement, spec.name))
+    except CaseEnd as end:
+        return end
+    except Exception as error:
+        return _Crash(error)
+    return None
+
+
+class _Crash(CaseEnd):
+    """The case itself, or the code under it, failed."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(f"{type(error).__name__}: {error}")
+        self.error = error
+        place = error.__traceback__
+        while place is not None and place.tb_next is not None:
+            place = place.tb_next
+        self.place = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place is not None else ""
+
+
+def _result(spec: CaseSpec, end: CaseEnd | None, *, tries: int, missed: int, duration_s: float) -> Ended:
+    outcome, summary = Outcome.PASSED, f"late or absent once in {tries} tries, then as promised" if missed else ""
+    expected = seen = proof = root = ""
+    if end is not None:
+        summary = end.summary
+        outcome = _OUTCOMES[type(end)]
+    if isinstance(end, Violation):
+        expected, seen, proof = end.expected, end.seen, end.proof
+        if missed:
+            summary = f"{summary} (seen {missed} times in {tries} tries)"
+    if isinstance(end, Blocked):
+        expected, seen, root = end.expected, end.seen, end.root
+    if isinstance(end, Disturbed):
+        summary = f"disturbed in each of {tries} tries, last by: {summary}"
+    if isinstance(end, _Crash):
+        seen = end.place
+    result = CaseResult(
+        name=spec.name,
+        requirement=spec.requirement,
+        outcome=outcome,
+        summary=summary,
+        expected=expected,
+        seen=seen,
+        proof=proof,
+        root=root,
+        evidence=end.evidence if end else (),
+        duration_s=round(duration_s, 3),
+        tries=tries,
+    )
+    return Ended(result=result, blocked=end if isinstance(end, Blocked) else None)
+
+
+_OUTCOMES: dict[type[CaseEnd], Outcome] = {
+    Violation: Outcome.FAILED,
+    Blocked: Outcome.BLOCKED,
+    NotSupported: Outcome.NOT_SUPPORTED,
+    NotRun: Outcome.NOT_RUN,
+    Inconclusive: Outcome.INCONCLUSIVE,
+    Disturbed: Outcome.INCONCLUSIVE,
+    _Crash: Outcome.HARNESS_ERROR,
+}

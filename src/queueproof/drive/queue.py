@@ -1,0 +1,410 @@
+"""A queue as a case sees it: publish into it, claim from it, watch it, and settle what was claimed."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from queueproof.contract import wire
+from queueproof.contract.wire import ABSENT
+from queueproof.drive.client import Exchange
+from queueproof.drive.outcomes import Disturbed, NotSupported
+from queueproof.evidence.digest import digest
+from queueproof.evidence.margins import certain_hold_ns
+from queueproof.evidence.operation import Result
+
+if TYPE_CHECKING:
+    from queueproof.drive.case import Case
+
+# Between two claims that came back empty.
+POLL_S = 0.1
+S = 1_000_000_000  # ns
+
+QUICKSTART_PRIORITY = {"tier": "normal", "score": 500}
+
+
+@dataclass(kw_only=True, eq=False)
+class Message:
+    """A message that was published and acknowledged."""
+
+    id: str
+    token: str
+    body: Any
+    fields: Mapping[str, Any]  # as sent
+    publish: Exchange
+    correlation: str = ""
+
+    @property
+    def row(self) -> Mapping[str, Any]:
+        """What the publish answer said of it."""
+        data = self.publish.data
+        return data if isinstance(data, dict) else {}
+
+
+@dataclass(kw_only=True, eq=False)
+class Delivery:
+    """One message as one claim handed it out."""
+
+    message: Message
+    item: Mapping[str, Any]
+    claim: Exchange
+    timeout_s: float
+    position: int
+
+    @property
+    def id(self) -> str:
+        return wire.identity(self.item)
+
+    @property
+    def attempts(self) -> Any:
+        return self.item.get("attempts", ABSENT)
+
+    @property
+    def body(self) -> Any:
+        return self.item.get("body", ABSENT)
+
+    @property
+    def held_until_ns(self) -> int:
+        """Until then the message is this claim's for certain (unless it is freed)."""
+        return self.claim.inv_ns + certain_hold_ns(round(self.timeout_s * S))
+
+    @property
+    def over_ns(self) -> int:
+        """From then on the lock has lapsed for certain."""
+        return self.claim.ret_ns + round(self.timeout_s * S)
+
+
+@dataclass(kw_only=True)
+class Claim:
+    """One claim and what it delivered. `sure`: it was answered ok (an unknown one may hold messages)."""
+
+    exchange: Exchange
+    deliveries: list[Delivery] = field(default_factory=list)
+
+    @property
+    def sure(self) -> bool:
+        return self.exchange.ok
+
+    def of(self, message: Message) -> list[Delivery]:
+        return [delivery for delivery in self.deliveries if delivery.message is message]
+
+
+class Queue:
+    """One queue of one case."""
+
+    def __init__(self, case: "Case", scope: str, queue: str, fields: Mapping[str, Any], created: Exchange) -> None:
+        self.case = case
+        self.scope = scope
+        self.id = queue
+        self.fields = fields
+        self.created = created
+        self._world = case.world
+        self._by_id: dict[str, Message] = {}
+        self._by_token: dict[str, Message] = {}
+        self._perhaps: set[str] = set()  # tokens of publishes whose result is unknown
+        self.unsure_until_ns = 0  # an unknown claim may hold something until then
+        self._world.queues.append(self)
+
+    # ── publish ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def publish(self, body: Callable[[str], Any] | None = None, *, root: str = "PUB-1", **fields: Any) -> Message:
+        """Publishes one message and has it acknowledged; `body(token)` makes the body, None leaves a field out.
+
+        Without an idempotency key, a try whose result is unknown is followed by another message: the first one may
+        be there all the same, and is completed wherever it turns up.
+        """
+        token, correlation, sent = "", "", {}
+
+        def request() -> wire.Request:
+            nonlocal token, correlation, sent
+            if token and "idempotency_key" not in fields:
+                self._perhaps.add(token)
+                token = ""
+            token = token or self._world.token()
+            correlation = f"{token}.{self.case.requirement}" if self._world.dialect.correlation else ""
+            content = {"qp": token, "case": self.case.requirement} if body is None else body(token)
+            sent = {"type": "qp.case", "body": content, "priority": QUICKSTART_PRIORITY, "labels": {"qp": "yes"}}
+            if correlation:
+                sent["correlation_id"] = correlation
+            if self._world.dialect.publish_key_needed:
+                sent["idempotency_key"] = token
+            sent |= fields
+            sent = {name: value for name, value in sent.items() if value is not None}
+            return wire.publish(self.scope, self.id, sent)
+
+        exchange = await self.case.persist(request, root, "publishing", fields=lambda: self._published(token, sent))
+        found = wire.identity(exchange.data)
+        if not found:
+            self.case.refuse(
+                "PUB-1",
+                "a publish was acknowledged, but the answer holds no data.id",
+                expected="data.id, a string",
+                seen=exchange.answer.text[:300] if exchange.answer else "",
+                evidence=(exchange,),
+            )
+        earlier = self._by_id.get(found)
+        if earlier is not None and "idempotency_key" not in sent:
+            self.case.refuse(
+                "IDEM-6",
+                "a publish without an idempotency key was answered with the id of an earlier message",
+                expected="a new message",
+                seen=f"id {found}, given before to {earlier.token}",
+                evidence=(earlier.publish, exchange),
+            )
+        message = Message(
+            id=found,
+            token=token,
+            body=sent.get("body"),
+            fields=sent,
+            publish=exchange,
+            correlation=str(sent.get("correlation_id", "")),
+        )
+        if earlier is None:
+            self._by_id[found] = message
+        self._by_token.setdefault(token, message)
+        return message
+
+    async def publish_many(self, count: int, **fields: Any) -> list[Message]:
+        """`count` messages, one after the other: each is acknowledged before the next is sent."""
+        return [await self.publish(**fields) for _ in range(count)]
+
+    def _published(self, token: str, sent: Mapping[str, Any]) -> dict[str, Any]:
+        rank = None
+        priority = sent.get("priority")
+        if self.fields.get("ordering") == "priority" and isinstance(priority, dict):
+            rank = wire.rank(priority.get("tier", "normal"), priority.get("score", 500))
+        key = sent.get("idempotency_key")
+        return {
+            "token": token if wire.token(sent.get("body")) == token else "",
+            "body": digest(sent.get("body")),
+            "key": key if isinstance(key, str) else None,
+            "rank": rank,
+            "untimed": any(name in sent for name in ("delay_until", "ttl_seconds", "deadline")),
+        }
+
+    # ── claim ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def claim(self, batch_size: int = 1, timeout_s: float | None = None, *, urgent: bool = True) -> Claim:
+        """One claim. An empty answer comes back as no deliveries, in whichever way the server says "nothing".
+
+        Deliveries of messages that an unknown publish left behind are completed and not returned. Ends the case when
+        claims are refused, are no list, or hand out what was never published here.
+        """
+        hold_s = self._world.dialect.timeout_s if timeout_s is None else timeout_s
+        size = min(batch_size, self._world.dialect.batch_max)
+        request = wire.claim(self.scope, self.id, batch_size=size, visibility_timeout_s=hold_s)
+        exchange = await self.case.send(request, urgent=urgent, fields={"timeout_s": hold_s, "limit": size})
+        if not exchange.ok:
+            return self._no_claim(exchange, hold_s)
+        items = wire.rows(exchange.data)
+        if items is None:
+            if exchange.data is None or (exchange.answer is not None and not exchange.answer.json):
+                items = []  # 204, or data: null: CLAIM-2 has a case of its own
+            else:
+                self._no_items("CLAIM-1", "a claim's data is no list", exchange)
+        deliveries = []
+        for position, item in enumerate(items):
+            if not isinstance(item, dict) or not wire.identity(item):
+                self._no_items("CLAIM-3", "a claimed item is no object with an id", exchange)
+            message = self._by_id.get(wire.identity(item)) or self._by_token.get(wire.token(item.get("body")))
+            if message is not None:
+                deliveries.append(
+                    Delivery(message=message, item=item, claim=exchange, timeout_s=hold_s, position=position)
+                )
+            elif wire.token(item.get("body")) in self._perhaps:
+                await self.case.send(wire.complete(self.scope, wire.identity(item)))
+            else:
+                self._stranger(item, exchange)
+        return Claim(exchange=exchange, deliveries=deliveries)
+
+    def _no_claim(self, exchange: Exchange, hold_s: float) -> Claim:
+        """A claim that brought nothing: not sent, unknown, or refused."""
+        if exchange.result is Result.REJECTED and exchange.status != 429:
+            if exchange.status == 404 and self._by_id:  # "nothing there" on a queue that was claimed from before
+                return Claim(exchange=exchange)
+            self._no_items("CLAIM-2" if not self._by_id else "CLAIM-1", "a claim was refused", exchange)
+        if exchange.result is Result.UNKNOWN:
+            self.unsure_until_ns = max(self.unsure_until_ns, exchange.ret_ns + round(hold_s * S))
+        return Claim(exchange=exchange)
+
+    def _no_items(self, root: str, summary: str, exchange: Exchange) -> NoReturn:
+        self.case.refuse(
+            root,
+            summary,
+            expected="a 2xx answer whose data is a list of messages",
+            seen=exchange.answer.text[:300] if exchange.answer else exchange.why,
+            evidence=(exchange,),
+        )
+
+    def _stranger(self, item: Mapping[str, Any], exchange: Exchange) -> None:
+        ours = wire.token(item.get("body")).startswith(f"qp.{self._world.run}.")
+        self.case.refuse(
+            "CLAIM-9" if ours else "PHANTOM-1",
+            "a claim handed out a message of another queue"
+            if ours
+            else "a claim handed out what nobody published here",
+            expected=f"messages that were published to queue {self.id}",
+            seen=f"id {wire.identity(item)}",
+            evidence=(exchange,),
+        )
+
+    async def take(
+        self,
+        *messages: Message,
+        batch_size: int = 1,
+        timeout_s: float | None = None,
+        root: str = "CLAIM-1",
+        within_s: float | None = None,
+        doing: str = "an acknowledged message was not delivered",
+    ) -> list[Delivery]:
+        """Claims until each of `messages` was delivered; every delivery that was seen on the way, in order.
+
+        Servers may hand out fewer than asked and be late by the slack, so it goes on until `within_s` (default: the
+        slack, and a timeout more after a claim whose result is unknown). Ends the case when one never comes.
+        """
+        found: list[Delivery] = []
+        missing = set(messages)
+        allowed_s = self._world.bound_s if within_s is None else within_s
+        end_ns = time.monotonic_ns() + round(allowed_s * S)
+        while missing:
+            last = time.monotonic_ns() > max(end_ns, self.unsure_until_ns + round(allowed_s * S))
+            claim = await self.claim(batch_size, timeout_s)
+            found += claim.deliveries
+            missing -= {delivery.message for delivery in claim.deliveries}
+            if missing and last and claim.sure:
+                self._undelivered(sorted(missing, key=lambda m: m.publish.ret_ns), claim, root, doing)
+            if missing and not claim.deliveries:
+                await asyncio.sleep(POLL_S)
+        return found
+
+    async def take_one(self, message: Message, **options: Any) -> Delivery:
+        """The next delivery of one message."""
+        return [delivery for delivery in await self.take(message, **options) if delivery.message is message][-1]
+
+    def _undelivered(self, missing: Sequence[Message], claim: Claim, root: str, doing: str) -> NoReturn:
+        message = missing[0]
+        waited_s = (claim.exchange.ret_ns - message.publish.ret_ns) / S
+        self.case.refuse(
+            root,
+            doing,
+            expected=f"a delivery of {message.id}",
+            seen=f"claims came back without it for {waited_s:.1f} s after its publish",
+            proof=f"still absent from a claim {waited_s:.3f} s after the publish was acknowledged",
+            evidence=(message.publish, claim.exchange),
+            liveness=True,
+        )
+
+    async def watch(
+        self, until_ns: int, *, batch_size: int = 10, timeout_s: float | None = None, every_s: float = POLL_S
+    ) -> AsyncIterator[Claim]:
+        """Claims again and again until `until_ns`, and once after it."""
+        while True:
+            last = time.monotonic_ns() >= until_ns
+            yield await self.claim(batch_size, timeout_s)
+            if last:
+                return
+            await asyncio.sleep(max(0.0, min(every_s, (until_ns - time.monotonic_ns()) / S)))
+
+    # ── settle ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def complete(self, delivery: Delivery, *, response: Any = ABSENT, root: str = "DONE-1") -> Exchange:
+        """Completes what was claimed. A try of unknown result is repeated; a refusal after one is no fault."""
+        request = wire.complete(self.scope, delivery.id, response=response)
+        exchange = await self.case.send(request, urgent=True)
+        if exchange.ok:
+            return exchange
+        if exchange.result is Result.REJECTED:
+            if time.monotonic_ns() > delivery.held_until_ns:
+                raise Disturbed("a completion came after the lock's end")
+            self.case.refuse(
+                root,
+                f"completing a claimed message was answered {exchange.told()}",
+                expected="a 2xx answer",
+                seen=exchange.answer.text[:300] if exchange.answer else "",
+                evidence=(delivery.claim, exchange),
+            )
+        again = await self.case.send(request, urgent=True)
+        if again.ok:
+            return again
+        raise Disturbed(f"whether a completion happened is unknown: {exchange.why}")
+
+    async def act(self, verb: str, delivery: Delivery, *, root: str, **values: Any) -> Exchange:
+        """`verb`: "fail", "release" or "extend" on what was claimed; an optional path, so its absence is no fault."""
+        request = getattr(wire, verb)(self.scope, delivery.id, **values)
+        exchange = await self.case.send(
+            request,
+            urgent=True,
+            fields={"timeout_s": values["visibility_timeout_s"]} if "visibility_timeout_s" in values else None,
+        )
+        if exchange.ok:
+            return exchange
+        if exchange.unsupported:
+            raise NotSupported(f"{verb} answers {exchange.told()}", evidence=(exchange.op,))
+        if exchange.result is Result.REJECTED and time.monotonic_ns() < delivery.held_until_ns:
+            self.case.refuse(
+                root,
+                f"{verb} of a claimed message was answered {exchange.told()}",
+                expected="a 2xx answer",
+                seen=exchange.answer.text[:300] if exchange.answer else "",
+                evidence=(delivery.claim, exchange),
+            )
+        raise Disturbed(f"whether a {verb} happened is unknown: {exchange.told()}")
+
+    # ── read ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def read(self, message: Message) -> Mapping[str, Any]:
+        """The message's row, by whichever documented or likely path this server has; ends as not supported."""
+        for way in dict.fromkeys((self._world.dialect.reader, "message", "trace", "list")):
+            row = await self._read_by(way, message) if way else None
+            if row is not None:
+                self._world.dialect.reader = way
+                return row
+        raise NotSupported("no way to read a message's row: neither by id, nor by correlation_id, nor in the list")
+
+    async def _read_by(self, way: str, message: Message) -> Mapping[str, Any] | None:
+        if way == "message":
+            exchange = await self._get(wire.read_message(self.scope, message.id))
+            data = exchange.data if exchange is not None else None
+            return data if isinstance(data, dict) and wire.identity(data) == message.id else None
+        if way == "trace":
+            if not message.correlation:
+                return None
+            return await self._find(message, lambda page: wire.trace_messages(self.scope, message.correlation, **page))
+        return await self._find(message, lambda page: wire.list_queue_messages(self.scope, self.id, **page))
+
+    async def _find(self, message: Message, request: Callable[[dict[str, str]], wire.Request]) -> dict[str, Any] | None:
+        page: dict[str, str] = {}
+        for _ in range(40):
+            exchange = await self._get(request(page))
+            if exchange is None or exchange.answer is None:
+                return None
+            for row in wire.rows(exchange.data) or []:
+                if isinstance(row, dict) and wire.identity(row) == message.id:
+                    return row
+            cursor = wire.next_cursor(exchange.answer.document)
+            if not cursor:
+                return None
+            page = {"cursor": cursor}
+        return None
+
+    async def _get(self, request: wire.Request) -> Exchange | None:
+        """An answer 2xx, or None; passing faults of network and server are tried again."""
+        for attempt in range(4):
+            exchange = await self.case.send(request)
+            if exchange.ok:
+                return exchange
+            if exchange.result is Result.REJECTED:
+                return None
+            await asyncio.sleep(0.1 * 2**attempt)
+        raise Disturbed(f"a row could not be read: {exchange.why}")
+
+    async def counters(self) -> tuple[int, int]:
+        """(`depth_pending`, `depth_claimed`) as the queue's row says; not supported where it does not."""
+        exchange = await self._get(wire.read_queue(self.scope, self.id))
+        data = exchange.data if exchange is not None else None
+        found = [data.get(name) if isinstance(data, dict) else None for name in ("depth_pending", "depth_claimed")]
+        pending, claimed = found
+        if not isinstance(pending, int) or not isinstance(claimed, int):
+            raise NotSupported("the queue's row shows no depth_pending and depth_claimed")
+        return pending, claimed

@@ -1,0 +1,63 @@
+"""What all cases of a run share: client, keys, the dialect spoken, names, and the ledger of what was created."""
+
+import asyncio
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from queueproof.drive.cleanup import Ledger
+from queueproof.drive.client import Client
+
+if TYPE_CHECKING:
+    from queueproof.drive.queue import Queue
+
+# Time that a liveness case allows beyond the contract's own bound (timeout + the enforcer's cadence).
+DEFAULT_SLACK_S = 5.0
+# The visibility-timeout enforcer passes every second (docs/contract.md, section 5.5).
+CADENCE_S = 1.0
+
+KEY_NAMES = ("view", "publish", "consume", "manage", "foreign")
+
+
+@dataclass(kw_only=True)
+class Dialect:
+    """Where servers may differ and all be right: found out before the first case."""
+
+    timeout_s: int = 2  # the shortest visibility timeout that the server takes, from SHORT_TIMEOUTS_S
+    batch_max: int = 100  # the largest batch that is known to be taken
+    correlation: bool = True  # publish takes correlation_id
+    queue_fields_needed: frozenset[str] = frozenset()  # optional by contract, yet demanded when a queue is created
+    publish_key_needed: bool = False  # publish without an idempotency key is refused
+    reader: str = ""  # the way to read a message's row that was found to work
+    deletes: bool | None = None  # whether DELETE on a scope works; None until tried
+
+
+@dataclass(kw_only=True)
+class World:
+    """One run's shared things. Keys: "view", "publish", "consume", "manage", "foreign", those that were given."""
+
+    run: str
+    client: Client
+    keys: Mapping[str, str] = field(default_factory=dict)
+    slack_s: float = DEFAULT_SLACK_S
+    dialect: Dialect = field(default_factory=Dialect)
+    ledger: Ledger
+    queues: list["Queue"] = field(default_factory=list)  # every queue that a case made
+    scope: str = ""  # the shared scope's id, once there is one
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+
+    def slug(self, hint: str) -> str:
+        """A slug that no other run gives: letters and digits only, since what else is allowed is not documented."""
+        short = "".join(character for character in hint.lower() if character.isalnum())[:12]
+        return f"qp{self.run}{short}{next(self._numbers)}"
+
+    def token(self) -> str:
+        """A mark for one published body, unique in the world (wire.token finds it again)."""
+        return f"qp.{self.run}.{next(self._numbers)}"
+
+    @property
+    def bound_s(self) -> float:
+        """How long after a lock's end a message may take to be claimable again."""
+        return CADENCE_S + self.slack_s

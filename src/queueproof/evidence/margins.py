@@ -1,0 +1,15 @@
+"""How much two clocks may differ before a time says anything: named once, for checks and cases alike.
+
+A server's clock may run a little fast against ours, and it rounds: a lock is certainly over, or certainly still held,
+only outside these margins.
+"""
+
+# Far beyond the drift of any disciplined clock over a timeout of minutes.
+CLOCK_DRIFT = 0.001
+# A clock read in whole milliseconds, at both ends.
+CLOCK_STEP_NS = 2_000_000
+
+
+def certain_hold_ns(timeout_ns: int) -> int:
+    """How long a lock of `timeout_ns`, counted from its claim's invocation, is held for certain."""
+    return int(timeout_ns * (1 - CLOCK_DRIFT)) - CLOCK_STEP_NS
