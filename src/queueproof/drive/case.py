@@ -24,6 +24,9 @@ FIRST_PAUSE_S = 0.15
 # "Come later" answers: they say nothing about the request.
 UNAVAILABLE = frozenset({502, 503, 504, 408, 429})
 
+# More deliveries than any case needs, and well inside the 0 to 100 that a sibling product allows.
+LASTING_RETRIES = 50
+
 QUICKSTART_QUEUE = {"consumer_mode": "competing", "ordering": "fifo"}
 
 
@@ -44,6 +47,7 @@ class Case:
         self.world = world
         self.requirement = requirement
         self.name = name
+        self.exchanges: list[Exchange] = []  # every call of this case, in the order of their ends
 
     # ── verdicts ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -99,7 +103,9 @@ class Case:
 
     async def send(self, request: wire.Request, **options: Any) -> Exchange:
         """One call, whatever comes of it (options: Client.send)."""
-        return await self.world.client.send(request, case=self.requirement, **options)
+        exchange = await self.world.client.send(request, case=self.requirement, **options)
+        self.exchanges.append(exchange)
+        return exchange
 
     async def persist(
         self,
@@ -217,6 +223,17 @@ class Case:
             )
         self.world.ledger.queue(home, found)
         return Queue(self, home, found, chosen, exchange)
+
+    async def lasting_queue(self, **fields: Any) -> Queue:
+        """A queue whose messages may lapse often before they are dead-lettered, where a server lets that be said."""
+        if "max_retries" not in self.world.dialect.queue_fields_refused:
+            try:
+                return await self.queue(root="max_retries", max_retries=LASTING_RETRIES, **fields)
+            except Blocked as end:
+                if end.root != "max_retries":
+                    raise
+                self.world.dialect.queue_fields_refused |= {"max_retries"}
+        return await self.queue(**fields)
 
 
 def spell(value: Any, limit: int = 300) -> str:

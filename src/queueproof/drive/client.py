@@ -112,6 +112,7 @@ class Client:
         *,
         case: str = "",
         urgent: bool = False,
+        burst: bool = False,
         key: str | None = None,
         authorization: str | None = None,
         fields: Mapping[str, Any] | None = None,
@@ -119,6 +120,7 @@ class Client:
         """One call; a 429 is waited out and tried again. Never raises for what a server or network does.
 
         `key`: another key than the client's own; `authorization`: a whole header instead ("" sends none).
+        `urgent` goes before what waits for a place, `burst` beside it (for a few calls that must overlap).
         `fields`: what the history should know of the call besides (token, body digest, timeout_s, limit, …).
         """
         headers = {"User-Agent": f"queueproof/{__version__} (run {self._run}; {case or 'set-up'})"}
@@ -131,7 +133,7 @@ class Client:
         give_up = time.monotonic() + LONGEST_RATE_LIMIT_S
         attempt = 1
         while True:
-            async with self.budget.slot(urgent=urgent):
+            async with self.budget.slot(urgent=urgent, burst=burst):
                 exchange = await self._once(request, headers, case, attempt, fields or {})
             if exchange.status != 429 or time.monotonic() > give_up:
                 return exchange

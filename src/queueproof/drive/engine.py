@@ -23,7 +23,7 @@ from queueproof.drive.outcomes import (
 from queueproof.drive.world import World
 from queueproof.evidence.results import CaseResult, Outcome
 
-# With 2 % of answers lost a case of forty calls runs through undisturbed once in two; ten tries leave one in a thousand.
+# With 2 % of answers lost a case of forty calls runs undisturbed once in two: ten tries leave one in a thousand.
 TRIES = 10
 # A liveness failure counts when it is seen this often.
 CONFIRMED_AT = 2
@@ -82,7 +82,8 @@ async def _run(world: World, spec: CaseSpec, meter: LagMeter, done: Callable[[Ca
     kept = 0  # tries that passed after one
     end: CaseEnd | None = None
     tries = 0
-    for tries in range(1, TRIES + 1):
+    while tries < TRIES:
+        tries += 1
         end = await _attempt(world, spec)
         if isinstance(end, Disturbed):
             continue

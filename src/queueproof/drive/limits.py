@@ -34,8 +34,12 @@ class RequestBudget:
         self.rate_limited = 0  # answers 429 seen
 
     @asynccontextmanager
-    async def slot(self, *, urgent: bool = False) -> AsyncIterator[None]:
-        """Holds one of the places while the block runs."""
+    async def slot(self, *, urgent: bool = False, burst: bool = False) -> AsyncIterator[None]:
+        """Holds one of the places while the block runs; a burst needs none, and is silent when all are."""
+        if burst:
+            await self._quiet()
+            yield
+            return
         await self._enter(urgent)
         try:
             await self._quiet()

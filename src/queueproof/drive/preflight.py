@@ -32,8 +32,9 @@ async def check_target(world: World) -> None:
     world.ledger.intend(slug)
     request = wire.create_scope(slug, f"queueproof {world.run}")
     exchange = await _reach(world.client, request)
-    if not exchange.ok:
+    if exchange.result is Result.REJECTED:
         world.ledger.refused(slug)
+    if not exchange.ok:
         return
     world.scope = wire.identity(exchange.data)
     if world.scope:

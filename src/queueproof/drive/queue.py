@@ -108,8 +108,9 @@ class Queue:
 
     # ── publish ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def publish(self, body: Callable[[str], Any] | None = None, *, root: str = "PUB-1", **fields: Any) -> Message:
-        """Publishes one message and has it acknowledged; `body(token)` makes the body, None leaves a field out.
+    async def publish(self, body: Any = ABSENT, *, root: str = "PUB-1", **fields: Any) -> Message:
+        """Publishes one message and has it acknowledged; `body` is the body, or makes it of its token; a
+        field that is None is left out.
 
         Without an idempotency key, a try whose result is unknown is followed by another message: the first one may
         be there all the same, and is completed wherever it turns up.
@@ -123,17 +124,18 @@ class Queue:
                 token = ""
             token = token or self._world.token()
             correlation = f"{token}.{self.case.requirement}" if self._world.dialect.correlation else ""
-            content = {"qp": token, "case": self.case.requirement} if body is None else body(token)
-            sent = {"type": "qp.case", "body": content, "priority": QUICKSTART_PRIORITY, "labels": {"qp": "yes"}}
+            content = {"qp": token, "case": self.case.requirement} if body is ABSENT else body
+            sent = {"type": "qp.case", "priority": QUICKSTART_PRIORITY, "labels": {"qp": "yes"}}
             if correlation:
                 sent["correlation_id"] = correlation
             if self._world.dialect.publish_key_needed:
                 sent["idempotency_key"] = token
             sent |= fields
             sent = {name: value for name, value in sent.items() if value is not None}
+            sent["body"] = content(token) if callable(content) else content
             return wire.publish(self.scope, self.id, sent)
 
-        exchange = await self.case.persist(request, root, "publishing", fields=lambda: self._published(token, sent))
+        exchange = await self.case.persist(request, root, "publishing", fields=lambda: self.described(token, sent))
         found = wire.identity(exchange.data)
         if not found:
             self.case.refuse(
@@ -169,7 +171,7 @@ class Queue:
         """`count` messages, one after the other: each is acknowledged before the next is sent."""
         return [await self.publish(**fields) for _ in range(count)]
 
-    def _published(self, token: str, sent: Mapping[str, Any]) -> dict[str, Any]:
+    def described(self, token: str, sent: Mapping[str, Any]) -> dict[str, Any]:
         rank = None
         priority = sent.get("priority")
         if self.fields.get("ordering") == "priority" and isinstance(priority, dict):
@@ -185,7 +187,7 @@ class Queue:
 
     # ── claim ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def claim(self, batch_size: int = 1, timeout_s: float | None = None, *, urgent: bool = True) -> Claim:
+    async def claim(self, batch_size: int = 1, timeout_s: float | None = None, *, burst: bool = False) -> Claim:
         """One claim. An empty answer comes back as no deliveries, in whichever way the server says "nothing".
 
         Deliveries of messages that an unknown publish left behind are completed and not returned. Ends the case when
@@ -194,7 +196,7 @@ class Queue:
         hold_s = self._world.dialect.timeout_s if timeout_s is None else timeout_s
         size = min(batch_size, self._world.dialect.batch_max)
         request = wire.claim(self.scope, self.id, batch_size=size, visibility_timeout_s=hold_s)
-        exchange = await self.case.send(request, urgent=urgent, fields={"timeout_s": hold_s, "limit": size})
+        exchange = await self.case.send(request, urgent=True, burst=burst, fields={"timeout_s": hold_s, "limit": size})
         if not exchange.ok:
             return self._no_claim(exchange, hold_s)
         items = wire.rows(exchange.data)
@@ -207,12 +209,13 @@ class Queue:
         for position, item in enumerate(items):
             if not isinstance(item, dict) or not wire.identity(item):
                 self._no_items("CLAIM-3", "a claimed item is no object with an id", exchange)
-            message = self._by_id.get(wire.identity(item)) or self._by_token.get(wire.token(item.get("body")))
+            found = wire.token(item.get("body"))
+            message = self._by_id.get(wire.identity(item)) or self._by_token.get(found)
             if message is not None:
                 deliveries.append(
                     Delivery(message=message, item=item, claim=exchange, timeout_s=hold_s, position=position)
                 )
-            elif wire.token(item.get("body")) in self._perhaps:
+            elif self._perhaps and (not found or found in self._perhaps):
                 await self.case.send(wire.complete(self.scope, wire.identity(item)))
             else:
                 self._stranger(item, exchange)
@@ -408,3 +411,23 @@ class Queue:
         if not isinstance(pending, int) or not isinstance(claimed, int):
             raise NotSupported("the queue's row shows no depth_pending and depth_claimed")
         return pending, claimed
+
+
+def double_hold(first: Delivery, second: Delivery) -> str:
+    """The inequality that proves two holds of one message at once, in seconds from the first claim; "" without proof.
+
+    Both halves are needed, also when the two claims overlap: either may have been taken early and answered late, after
+    its lock had lapsed (docs/checks.md, exclusivity).
+    """
+    if second.claim.inv_ns < first.claim.inv_ns:
+        first, second = second, first
+    if not (second.claim.ret_ns < first.held_until_ns and first.claim.ret_ns < second.held_until_ns):
+        return ""
+    second_ret, first_end, first_ret, second_end = (
+        f"{(ns - first.claim.inv_ns) / S:.3f} s"
+        for ns in (second.claim.ret_ns, first.held_until_ns, first.claim.ret_ns, second.held_until_ns)
+    )
+    return (
+        f"the second claim returned at {second_ret} < {first_end}, until when the first holds for certain; "
+        f"the first returned at {first_ret} < {second_end}, until when the second does"
+    )

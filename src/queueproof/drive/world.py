@@ -28,6 +28,7 @@ class Dialect:
     batch_max: int = 100  # the largest batch that is known to be taken
     correlation: bool = True  # publish takes correlation_id
     queue_fields_needed: frozenset[str] = frozenset()  # optional by contract, yet demanded when a queue is created
+    queue_fields_refused: frozenset[str] = frozenset()  # not documented for creating a queue, and refused there
     publish_key_needed: bool = False  # publish without an idempotency key is refused
     reader: str = ""  # the way to read a message's row that was found to work
     deletes: bool | None = None  # whether DELETE on a scope works; None until tried

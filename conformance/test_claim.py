@@ -1,0 +1,281 @@
+"""CLAIM: taking messages off a queue."""
+
+import asyncio
+import time
+
+from queueproof.contract import wire
+from queueproof.drive.case import Case, proves, spell
+from queueproof.drive.outcomes import Disturbed
+from queueproof.drive.queue import Delivery, Message, Queue, double_hold
+from queueproof.evidence.digest import same_json
+
+S = 1_000_000_000  # ns
+HOLD_S = 30
+
+
+@proves("CLAIM-1")
+async def test_claim_returns_a_list(case: Case) -> None:
+    """CLAIM-1: Claim MUST return a list in `data`.
+
+    For one message, for several, and with fewer waiting than asked for.
+    """
+    queue = await case.queue()
+    messages = await queue.publish_many(4)
+    await queue.take(messages[0])
+    await queue.take(*messages[1:], batch_size=10)
+    for exchange in case.exchanges:
+        if exchange.request.verb == "claim" and exchange.ok:
+            case.require(
+                isinstance(exchange.data, list),
+                "a claim's data is no list",
+                expected="data: […]",
+                seen=f"data: {spell(exchange.data)}",
+                evidence=(exchange,),
+            )
+
+
+@proves("CLAIM-2")
+async def test_an_empty_queue_gives_an_empty_list(case: Case) -> None:
+    """CLAIM-2: On an empty queue the list MUST be empty, with a 2xx status.
+
+    A new queue, one whose only message is held, and one that was emptied; for one message and for ten. Then a
+    message is published and delivered (the control).
+    """
+    queue = await case.queue()
+    await empty(case, queue, "a new queue")
+    held = await queue.take_one(await queue.publish(), timeout_s=HOLD_S)
+    await empty(case, queue, "a queue whose only message is held")
+    await queue.complete(held)
+    await empty(case, queue, "an emptied queue")
+    await queue.take_one(await queue.publish())
+
+
+async def empty(case: Case, queue: Queue, what: str) -> None:
+    """Two claims of different size bring an empty list."""
+    for size in (1, 10):
+        request = wire.claim(queue.scope, queue.id, batch_size=size, visibility_timeout_s=HOLD_S)
+        for _ in range(5):
+            exchange = await case.send(request, fields={"timeout_s": HOLD_S, "limit": size})
+            if exchange.answer is not None and exchange.status < 500:
+                break
+        else:
+            raise Disturbed(f"a claim was not answered: {exchange.told()}", evidence=(exchange.op,))
+        case.require(
+            exchange.answer.success and exchange.data == [],
+            f"a claim on {what} was not answered with an empty list",
+            expected="2xx, data: []",
+            seen=f"{exchange.status}: {exchange.answer.text[:200]}",
+            evidence=(exchange,),
+        )
+
+
+@proves("CLAIM-3")
+async def test_a_claimed_item_is_whole(case: Case) -> None:
+    """CLAIM-3: A claimed item MUST contain the full `body`, `labels`, and `attempts`.
+
+    Labels of several kinds, in single claims, in a batch, and when redelivered. Labels that a server adds are its own
+    business; those of the message are all there, and no other message's.
+    """
+    queue = await case.lasting_queue()
+    sent: list[dict[str, str]] = [
+        {"region": "eu"},
+        {"qp-a": "1", "qp-b": "", "qp-c": "true", "qp-d": "x y", "qp-größe": "ü😀"},
+        {"qp-a": "2", "QP-A": "3", "qp.e": "4"},
+        {f"qp-{number}": str(number) for number in range(20)},
+    ]
+    messages = [await queue.publish(labels=labels, root="CLAIM-3") for labels in sent]
+    again = case.world.dialect.timeout_s + case.world.bound_s
+    for delivery in [
+        *await queue.take(messages[0]),
+        *await queue.take(*messages[1:], batch_size=10),
+        *await queue.take(*messages, batch_size=10, root="VIS-2", within_s=again),
+    ]:
+        whole(case, delivery, {name for labels in sent for name in labels})
+
+
+def whole(case: Case, delivery: Delivery, ours: set[str]) -> None:
+    """One item has body, its labels and no other message's, and a whole number of attempts."""
+    evidence = (delivery.message.publish, delivery.claim)
+    case.require(
+        same_json(delivery.body, delivery.message.body),
+        "a claimed item lacks its full body",
+        expected=spell(delivery.message.body),
+        seen="no body" if delivery.body is wire.ABSENT else spell(delivery.body),
+        evidence=evidence,
+    )
+    labels = delivery.item.get("labels", wire.ABSENT)
+    seen = {name: value for name, value in labels.items() if name in ours} if isinstance(labels, dict) else labels
+    case.require(
+        isinstance(seen, dict) and same_json(seen, dict(delivery.message.fields["labels"])),
+        "a claimed item lacks its labels",
+        expected=f"labels: {spell(delivery.message.fields['labels'])}",
+        seen="no labels" if labels is wire.ABSENT else f"labels: {spell(labels)}",
+        evidence=evidence,
+    )
+    case.require(
+        wire.attempts(delivery.item) is not None,
+        "a claimed item lacks its attempts",
+        expected="attempts, a whole number",
+        seen="no attempts" if delivery.attempts is wire.ABSENT else f"attempts: {spell(delivery.attempts)}",
+        evidence=evidence,
+    )
+
+
+@proves("CLAIM-4")
+async def test_attempts_count_deliveries(case: Case) -> None:
+    """CLAIM-4: `attempts` MUST be 1 on the first claim and grow by one per later claim.
+
+    Three messages, published at different times, are left to lapse: each one's own deliveries are counted, whatever
+    happens to its neighbours.
+    """
+    queue = await case.lasting_queue()
+    first = await queue.publish()
+    counted: dict[Message, int] = {}
+    await count(case, queue, counted, first)
+    others = await queue.publish_many(2)
+    for _ in range(3):
+        await count(case, queue, counted, first, *others)
+
+
+async def count(case: Case, queue: Queue, counted: dict[Message, int], *messages: Message) -> None:
+    """Takes each message once more and compares its attempts with the deliveries that were seen of it."""
+    wait_s = case.world.dialect.timeout_s + case.world.bound_s
+    root = "VIS-2" if any(message in counted for message in messages) else "CLAIM-1"
+    for delivery in await queue.take(*messages, batch_size=5, root=root, within_s=wait_s):
+        if queue.unsure_until_ns:
+            raise Disturbed("a claim of unknown result may have counted too")
+        counted[delivery.message] = counted.get(delivery.message, 0) + 1
+        case.require(
+            same_json(delivery.attempts, counted[delivery.message]),
+            f"delivery {counted[delivery.message]} of a message shows another number of attempts",
+            expected=f"attempts: {counted[delivery.message]}",
+            seen="no attempts" if delivery.attempts is wire.ABSENT else f"attempts: {spell(delivery.attempts)}",
+            evidence=(delivery.message.publish, delivery.claim),
+        )
+
+
+@proves("CLAIM-5")
+async def test_no_more_than_asked_for(case: Case) -> None:
+    """CLAIM-5: At most `batch_size` items MUST be returned.
+
+    Sizes from one to fifty, each with more messages waiting than are asked for; in the end every one was delivered.
+    """
+    queue = await case.queue()
+    most = case.world.dialect.batch_max
+    sizes = [size for size in (1, 2, 3, 1, 7, 10, 11, 20) if size <= most]
+    messages = await queue.publish_many(sum(sizes) + 1)
+    missing = set(messages)
+    for size in sizes:
+        claim = await queue.claim(size, HOLD_S)
+        listed = wire.rows(claim.exchange.data) or []
+        case.require(
+            len(listed) <= size,
+            f"a claim for {size} brought {len(listed)} messages",
+            expected=f"at most {size}",
+            seen=len(listed),
+            proof=f"{len(listed)} > {size}",
+            evidence=(claim.exchange,),
+        )
+        missing -= {delivery.message for delivery in claim.deliveries}
+        apart(case, claim.deliveries)
+    if missing and not queue.unsure_until_ns:
+        await queue.take(*missing, batch_size=5, timeout_s=HOLD_S)
+
+
+def apart(case: Case, deliveries: list[Delivery]) -> None:
+    """One answer lists no message twice."""
+    ids = [delivery.id for delivery in deliveries]
+    if len(set(ids)) < len(ids):
+        case.refuse(
+            "CLAIM-6",
+            "one claim's answer lists a message twice",
+            expected="each message once",
+            seen=spell(ids),
+            evidence=(deliveries[0].claim,),
+        )
+
+
+RACERS = 8
+
+
+@proves("CLAIM-6")
+async def test_one_message_has_one_winner(case: Case) -> None:
+    """CLAIM-6: In a `competing` queue, concurrent claims MUST never both return the same message while its lock is
+    live.
+
+    Eight claims at once for a single message, twelve times over.
+    """
+    queue = await case.queue()
+    for _ in range(12):
+        message = await queue.publish()
+        won = await race(queue, batch_size=1)
+        single(case, won)
+        if not won:
+            await queue.take(message, timeout_s=HOLD_S)
+
+
+@proves("CLAIM-6")
+async def test_a_crowd_shares_without_doubles(case: Case) -> None:
+    """CLAIM-6: In a `competing` queue, concurrent claims MUST never both return the same message while its lock is
+    live.
+
+    Eight consumers empty a queue of forty messages with batches of different size, twice over.
+    """
+    for _ in range(2):
+        queue = await case.queue()
+        messages = await queue.publish_many(40)
+        found: list[Delivery] = []
+        missing = set(messages)
+        end = time.monotonic() + case.world.bound_s
+        while missing and time.monotonic() < end:
+            found += await race(queue, batch_size=3)
+            missing -= {delivery.message for delivery in found}
+            single(case, found)
+        if missing and not queue.unsure_until_ns:
+            await queue.take(*missing, batch_size=5, timeout_s=HOLD_S)
+
+
+@proves("CLAIM-6")
+async def test_lapsed_messages_are_shared_without_doubles(case: Case) -> None:
+    """CLAIM-6: In a `competing` queue, concurrent claims MUST never both return the same message while its lock is
+    live.
+
+    Twelve messages lapse at once, and eight consumers wait for them.
+    """
+    queue = await case.lasting_queue()
+    messages = await queue.publish_many(12)
+    first = await queue.take(*messages, batch_size=12)
+    due_ns = max(delivery.over_ns for delivery in first)
+    await asyncio.sleep(max(0.0, (due_ns - time.monotonic_ns()) / S - 0.2))
+    found: list[Delivery] = []
+    missing = set(messages)
+    end_ns = due_ns + round(case.world.bound_s * S)
+    while missing and time.monotonic_ns() < end_ns:
+        found += await race(queue, batch_size=2)
+        missing -= {delivery.message for delivery in found}
+        single(case, found)
+        await asyncio.sleep(0.1)
+
+
+async def race(queue: Queue, *, batch_size: int) -> list[Delivery]:
+    """What eight claims bring that are sent at once, with a long hold."""
+    sizes = [1 + number % batch_size for number in range(RACERS)]
+    claims = await asyncio.gather(*(queue.claim(size, HOLD_S, burst=True) for size in sizes))
+    return [delivery for claim in claims for delivery in claim.deliveries]
+
+
+def single(case: Case, deliveries: list[Delivery]) -> None:
+    """No message is held by two for certain (both halves of the inequality)."""
+    held: dict[str, Delivery] = {}
+    for delivery in sorted(deliveries, key=lambda d: d.claim.inv_ns):
+        other = held.setdefault(delivery.id, delivery)
+        if other is delivery:
+            continue
+        case.require(
+            not double_hold(other, delivery),
+            "one message was handed to two consumers at once",
+            expected=f"one holder of {delivery.id} at a time",
+            seen=f"two claims returned it, each with a hold of {delivery.timeout_s:g} s",
+            proof=double_hold(other, delivery),
+            evidence=(delivery.message.publish, other.claim, delivery.claim),
+        )

@@ -1,0 +1,180 @@
+"""IDEM: a key makes a publish safe to repeat."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from queueproof.contract import wire
+from queueproof.drive.case import Case, proves, spell
+from queueproof.drive.client import Exchange
+from queueproof.drive.outcomes import Disturbed
+from queueproof.drive.queue import Message, Queue
+from queueproof.evidence.digest import same_json
+
+S = 1_000_000_000  # ns
+HOLD_S = 30
+
+
+@proves("IDEM-1")
+async def test_replay_gives_the_first_id(case: Case) -> None:
+    """IDEM-1: Same key + same body twice MUST return the same message id.
+
+    Repeated at once, after other messages, and after the first was claimed (a publish is repeated because its answer
+    was lost, and a consumer may be quick).
+    """
+    queue = await case.queue()
+    originals = [await keyed(queue, case.world.token(), n) for n in range(3)]
+    for original in originals:
+        await replayed(case, queue, original, "at once")
+    await queue.publish_many(2)
+    for original in reversed(originals):
+        await replayed(case, queue, original, "after other messages")
+    await queue.take(*originals, batch_size=10, timeout_s=HOLD_S)
+    for original in originals:
+        await replayed(case, queue, original, "while it was claimed")
+
+
+@proves("IDEM-2")
+async def test_replays_make_one_message(case: Case) -> None:
+    """IDEM-2: After IDEM-1 exactly one message MUST be claimable.
+
+    Three messages, each published three times before and twice after it was claimed: claims bring each once, and
+    nothing else.
+    """
+    queue = await case.queue()
+    originals = [await keyed(queue, case.world.token(), n) for n in range(3)]
+    for original in originals:
+        await replay(queue, original)
+        await replay(queue, original)
+    await queue.take(*originals, batch_size=2, timeout_s=HOLD_S)
+    for original in originals:
+        await replay(queue, original)
+        await replay(queue, original)
+    await nothing_more(case, queue, originals)
+
+
+@proves("IDEM-3")
+async def test_another_body_under_the_same_key_conflicts(case: Case) -> None:
+    """IDEM-3: Same key + different `body` MUST fail with `SCAIQUEUE_IDEMPOTENCY_CONFLICT`.
+
+    Bodies that differ in a value, a type, deep inside, in the order of a list, by one member more or less; also while
+    the first is claimed. The same body again succeeds (the control).
+    """
+    queue = await case.queue()
+    for first, second in DIFFERENT:
+        original = await keyed(queue, case.world.token(), first)
+        await replayed(case, queue, original, "at once", root="IDEM-1")
+        await conflicts(case, queue, original, second)
+    await queue.take(original, batch_size=10, timeout_s=HOLD_S)
+    await conflicts(case, queue, original, "quite another")
+
+
+@proves("IDEM-4")
+async def test_a_conflict_leaves_the_original_alone(case: Case) -> None:
+    """IDEM-4: After IDEM-3 the original MUST still be claimable with its original body, and nothing else.
+
+    Three originals, each attacked with two other bodies.
+    """
+    queue = await case.queue()
+    originals = [await keyed(queue, case.world.token(), {"n": n, "list": [1, 2, 3]}) for n in range(3)]
+    for original in originals:
+        for other in ({"n": -1}, ["n"]):
+            await conflicts(case, queue, original, other, root="IDEM-3")
+    for delivery in await queue.take(*originals, batch_size=2, timeout_s=HOLD_S, root="IDEM-4"):
+        case.require(
+            same_json(delivery.body, delivery.message.body),
+            "a refused publish changed the body of the message that it conflicted with",
+            expected=spell(delivery.message.body),
+            seen=spell(delivery.body),
+            evidence=(delivery.message.publish, delivery.claim),
+        )
+    await nothing_more(case, queue, originals)
+
+
+# Pairs of contents under one key that are different bodies to anyone who reads JSON.
+DIFFERENT: tuple[tuple[Any, Any], ...] = (
+    ("a", "b"),
+    ("a", "A"),
+    ("a", "a "),
+    ("é", "e"),
+    (1, "1"),
+    (1, True),
+    (0, False),
+    (0, None),
+    ("", None),
+    (1, 2),
+    (1, 1.5),
+    ([1, 2], [2, 1]),
+    ([1], [1, 1]),
+    ([], {}),
+    ({"a": 1}, {"a": 1, "b": 2}),
+    ({"a": 1, "b": 2}, {"a": 1}),
+    ({"a": {"b": {"c": {"d": [1, 2, {"e": 1}]}}}}, {"a": {"b": {"c": {"d": [1, 2, {"e": 2}]}}}}),
+    ("x" * 4000 + "a", "x" * 4000 + "b"),
+)
+
+
+def content(token: str, inner: Any) -> dict[str, Any]:
+    return {"qp": token, "content": inner}
+
+
+async def keyed(queue: Queue, key: str, inner: Any) -> Message:
+    """A message under a key, with `inner` in its body."""
+    return await queue.publish(lambda token: content(token, inner), idempotency_key=key)
+
+
+async def replay(queue: Queue, original: Message, body: Any = wire.ABSENT) -> Exchange:
+    """The original's publish again, letter by letter (or with another body), whatever comes of it."""
+    sent = dict(original.fields) if body is wire.ABSENT else {**original.fields, "body": body}
+    fields: Callable[[], dict[str, Any]] = lambda: queue.described(original.token, sent)  # noqa: E731
+    request = wire.publish(queue.scope, queue.id, sent)
+    for attempt in range(5):
+        exchange = await queue.case.send(request, fields=fields())
+        if exchange.answer is not None and (exchange.status < 500 or exchange.status == 501):
+            return exchange
+        await asyncio.sleep(0.1 * 2**attempt)
+    raise Disturbed(f"a replay was not answered: {exchange.told()}", evidence=(exchange.op,))
+
+
+async def replayed(case: Case, queue: Queue, original: Message, when: str, *, root: str = "") -> None:
+    """A replay succeeds with the first id."""
+    exchange = await replay(queue, original)
+    seen = f"id {wire.identity(exchange.data)}" if exchange.ok else exchange.told()
+    if not exchange.ok or wire.identity(exchange.data) != original.id:
+        case.refuse(
+            root or case.requirement,
+            f"the same publish again, {when}, did not give the first message's id",
+            expected=f"id {original.id}",
+            seen=seen,
+            evidence=(original.publish, exchange),
+        )
+
+
+async def conflicts(case: Case, queue: Queue, original: Message, inner: Any, *, root: str = "") -> None:
+    """A publish with the same key and another body is refused with the code for it."""
+    exchange = await replay(queue, original, content(original.token, inner))
+    if exchange.ok or exchange.code != wire.IDEMPOTENCY_CONFLICT:
+        case.refuse(
+            root or case.requirement,
+            "another body under the same key was not refused as a conflict",
+            expected=f"4xx {wire.IDEMPOTENCY_CONFLICT} for {spell(inner, 60)} after {spell(original.body, 120)}",
+            seen=f"{exchange.told()}, id {wire.identity(exchange.data)}" if exchange.ok else exchange.told(),
+            evidence=(original.publish, exchange),
+        )
+
+
+async def nothing_more(case: Case, queue: Queue, known: list[Message]) -> None:
+    """Claims bring nothing else while the known ones are held, and a fresh message meanwhile (the control)."""
+    control = await queue.publish()
+    end_ns = time.monotonic_ns() + 1 * S
+    await queue.take(control, batch_size=10, timeout_s=HOLD_S)
+    async for claim in queue.watch(end_ns, timeout_s=HOLD_S):
+        for delivery in claim.deliveries:
+            case.require(
+                delivery.message not in known,
+                "one key's message was delivered twice while it was held",
+                expected="one delivery for each key",
+                seen=f"id {delivery.id} again, body {spell(delivery.body, 120)}",
+                evidence=(delivery.message.publish, delivery.claim),
+            )

@@ -1,0 +1,126 @@
+"""ORD: in which order messages are handed out."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from queueproof.drive.case import Case, proves
+from queueproof.drive.queue import Delivery, Message, Queue
+
+HOLD_S = 60
+# Two publishes closer than this may share a time stamp, and then their order is not documented.
+APART_S = 0.008
+
+
+@proves("ORD-1")
+async def test_fifo_hands_out_the_oldest_first(case: Case) -> None:
+    """ORD-1: `fifo`: sequentially published messages MUST be claimed oldest first.
+
+    One consumer, one message at a time, while further messages are published.
+    """
+    queue = await case.queue(ordering="fifo")
+    messages = await spaced(queue, [{}] * 8)
+    found = await queue.take(messages[0], messages[1], timeout_s=HOLD_S)
+    messages += await spaced(queue, [{}] * 6)
+    found += await queue.take(*(set(messages) - {d.message for d in found}), timeout_s=HOLD_S)
+    in_order(case, queue, found, messages, "published earlier")
+
+
+@proves("ORD-1")
+async def test_fifo_batches_take_the_oldest(case: Case) -> None:
+    """ORD-1: `fifo`: sequentially published messages MUST be claimed oldest first.
+
+    In batches: no message is handed out while an older one still waits.
+    """
+    queue = await case.queue(ordering="fifo")
+    messages = await spaced(queue, [{}] * 12)
+    found = await queue.take(*messages, batch_size=4, timeout_s=HOLD_S)
+    in_order(case, queue, found, messages, "published earlier")
+
+
+# Look-alikes when compared as text, neighbours, and the bounds; published in this order.
+SCORES = (500, 9, 1000, 100, 0, 20, 999, 2, 501, 10, 1, 200, 499, 99)
+
+
+@proves("ORD-3")
+async def test_higher_scores_go_first(case: Case) -> None:
+    """ORD-3: `priority`: within one tier, higher `score` MUST be claimed first.
+
+    Fourteen scores, the bounds and look-alikes among them, one message at a time.
+    """
+    await by_score(case, "normal", batch_size=1)
+
+
+@proves("ORD-3")
+async def test_batches_take_the_highest_scores(case: Case) -> None:
+    """ORD-3: `priority`: within one tier, higher `score` MUST be claimed first.
+
+    The same in batches: no message is handed out while a better one still waits.
+    """
+    await by_score(case, "normal", batch_size=4)
+
+
+@proves("ORD-3")
+async def test_every_tier_orders_by_score(case: Case) -> None:
+    """ORD-3: `priority`: within one tier, higher `score` MUST be claimed first.
+
+    The other tiers, each in a queue of its own.
+    """
+    for tier in ("critical", "high", "low", "background"):
+        await by_score(case, tier, batch_size=1, scores=SCORES[:5])
+
+
+async def by_score(case: Case, tier: str, *, batch_size: int, scores: Sequence[int] = SCORES) -> None:
+    """Publishes the scores in their order and takes them in the order of their height."""
+    queue = await case.queue(ordering="priority", root="QUEUE-3")
+    fields = [{"priority": {"tier": tier, "score": score}} for score in scores]
+    messages = await spaced(queue, fields, root="ORD-3")
+    found = await queue.take(*messages, batch_size=batch_size, timeout_s=HOLD_S)
+    best_first = sorted(messages, key=lambda message: -int(message.fields["priority"]["score"]))
+    in_order(case, queue, found, best_first, "of higher score", label=lambda m: str(m.fields["priority"]["score"]))
+
+
+async def spaced(queue: Queue, fields: Sequence[dict[str, Any]], *, root: str = "PUB-1") -> list[Message]:
+    """Publishes one after the other, far enough apart that no two share a time stamp."""
+    messages = []
+    for more in fields:
+        messages.append(await queue.publish(root=root, **more))
+        await asyncio.sleep(APART_S)
+    return messages
+
+
+def in_order(
+    case: Case,
+    queue: Queue,
+    found: Sequence[Delivery],
+    best_first: Sequence[Message],
+    better: str,
+    *,
+    label: Callable[[Message], str] = lambda message: message.token.rpartition(".")[2],
+) -> None:
+    """No first delivery came from an earlier claim than that of a better message that was there all the while.
+
+    Places within one answer are not compared, nor is a message that an unseen claim may have held (its attempts say
+    so, or, where a server shows none, the existence of such a claim).
+    """
+    place = {message: number for number, message in enumerate(best_first)}
+    firsts: list[Delivery] = []
+    for delivery in found:
+        surely_first = delivery.attempts == 1 or (not queue.unsure_until_ns and "attempts" not in delivery.item)
+        if surely_first and delivery.message not in {first.message for first in firsts}:
+            firsts.append(delivery)
+    for late in firsts:
+        for early in firsts:
+            overtook = (
+                early.claim.ret_ns < late.claim.inv_ns
+                and place[early.message] > place[late.message]
+                and late.message.publish.ret_ns < early.claim.inv_ns
+            )
+            case.require(
+                not overtook,
+                f"a message was handed out before one {better}",
+                expected=f"in the order {' '.join(label(message) for message in best_first)}",
+                seen=f"in the order {' '.join(label(delivery.message) for delivery in firsts)}",
+                proof=f"the claim of {label(early.message)} returned before that of {label(late.message)} was sent",
+                evidence=(late.message.publish, early.message.publish, early.claim, late.claim),
+            )

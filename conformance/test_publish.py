@@ -1,0 +1,193 @@
+"""PUB: publishing, what may be left out, and that a body arrives as it was sent."""
+
+from typing import Any
+
+from queueproof.contract import wire
+from queueproof.drive.case import Case, proves, spell
+from queueproof.drive.outcomes import Blocked
+from queueproof.drive.queue import Delivery, Message, Queue
+from queueproof.evidence.digest import same_json
+
+
+@proves("PUB-1")
+async def test_publish_gives_id_and_state(case: Case) -> None:
+    """PUB-1: Publish with `type` and `body` MUST return `data.id` and `data.state`, the latter `pending`.
+
+    With nothing but the two, with everything that the quickstart sends besides, and with types as people write them.
+    """
+    queue = await case.queue()
+    bare: dict[str, Any] = {"priority": None, "labels": None, "correlation_id": None}
+    messages = [
+        await queue.publish(root="PUB-1", **bare),
+        await queue.publish(),
+        await queue.publish(idempotency_key=case.world.token()),
+        await queue.publish(type="order.new.v2", **bare),
+        await queue.publish(type="a", **bare),
+    ]
+    for message in messages:
+        state = message.row.get("state", wire.ABSENT)
+        case.require(
+            state == "pending",
+            "a publish was acknowledged with another state than pending",
+            expected='"state": "pending" in data',
+            seen=f'"state": {spell(state)}',
+            evidence=(message.publish,),
+        )
+    case.require(
+        len({message.id for message in messages}) == len(messages),
+        "two messages were given one id",
+        expected="an id of its own for each message",
+        seen=spell([message.id for message in messages]),
+        evidence=[message.publish for message in messages],
+    )
+
+
+@proves("PUB-2")
+async def test_labels_and_priority_may_be_left_out(case: Case) -> None:
+    """PUB-2: `labels` and `priority` MUST be optional.
+
+    Left out one at a time and together, in a fifo queue and in one ordered by priority; each message is delivered.
+    """
+    left_out: list[dict[str, Any]] = [
+        {"labels": None},
+        {"priority": None},
+        {"labels": None, "priority": None},
+    ]
+    for ordering in ("fifo", "priority"):
+        queue = await case.queue(ordering=ordering)
+        messages = [await queue.publish(root="PUB-2", **fields) for fields in left_out]
+        await queue.take(*messages, root="PUB-2", doing="a message without labels or priority was not delivered")
+
+
+@proves("PUB-3")
+async def test_idempotency_key_may_be_left_out(case: Case) -> None:
+    """PUB-3: `idempotency_key` MUST be optional.
+
+    Three messages without one, two of them with equal bodies: each is a message of its own, and delivered.
+    """
+    queue = await case.queue()
+    same = case.world.token()
+    messages = [
+        await queue.publish(root="PUB-3", idempotency_key=None),
+        await queue.publish({"same": same}, root="PUB-3", idempotency_key=None),
+        await queue.publish({"same": same}, root="PUB-3", idempotency_key=None),
+    ]
+    ids = {message.id for message in messages}
+    if len(ids) < len(messages):
+        case.refuse(
+            "IDEM-6",
+            "publishes without an idempotency key were taken for replays of each other",
+            expected="an id of its own for each message",
+            seen=spell([message.id for message in messages]),
+            evidence=[message.publish for message in messages],
+        )
+    await queue.take(*messages, root="PUB-3", doing="a message without an idempotency key was not delivered")
+
+
+# What a body may be by any reading: an object, of ordinary size. These must be taken, and come back as they went.
+PLAIN_BODIES: dict[str, Any] = {
+    "the quickstart's": {"order_id": "ord_12345"},
+    "empty": {},
+    "nothing in it": {"a": None, "b": "", "c": [], "d": {}, "e": False, "f": 0},
+    "nested": {"a": {"b": {"c": {"d": {"e": {"f": [1, [2, [3, [4, [5, {"g": [{}]}]]]]]}}}}}},
+    "twenty deep": None,  # filled in below
+    "numbers": {"n": [0, -1, 1, 255, 256, 65536, 2147483648, -2147483649, 9007199254740991, 0.1, -2.5, 1e-7, 3.5e10]},
+    "fractions": {"n": [0.30000000000000004, 12345.678901, 99.99, 1.23456789012]},
+    "truth and its look-alikes": {"v": [True, 1, "true", "1", "True", False, 0, "false", "0", "no", None, "null"]},
+    "texts like numbers": {"v": ["007", "1e5", "1.0", "-0", "0x1F", "1_000", "NaN", "Infinity", " 1", "+1"]},
+    "texts like dates": {"v": ["2026-01-01", "2026-01-01T00:00:00Z", "2026-01-01T00:00:00+02:00", "12:30"]},
+    "white space": {"v": [" a", "a ", "  ", "a\nb", "a\r\nb", "\ta", "a\u00a0", "\u2003a"], " k ": 1},
+    "quotes and markup": {
+        "v": ['"', "'", "\\", "\\n", "</script>", "<b>&amp;</b>", "{{x}}", "${x}", "%s", "%00", "a+b"]
+    },
+    "scripts of the world": {"v": ["é", "ß", "Ωμέγα", "привет", "漢字", "العربية", "हिन्दी", "İıŞ", "ﬁ"], "größe": "ü"},
+    "composed and not": {"v": ["\u00e9", "e\u0301", "\u212b", "\u00c5"], "\u00e9": 1, "e\u0301": 2},
+    "beyond the basic plane": {"v": ["😀", "👩‍👩‍👧‍👦", "𝒳", "🇪🇺"], "😀": "😀 in the middle 😀 of a text"},
+    "line separators": {"v": ["a\u2028b", "a\u2029b", "\ufeffa", "\u200b", "\u202eabc"]},
+    "control characters": {"v": ["\u0001", "\u001f", "\u007f", "\b\f\v"]},
+    "odd names": {"": 1, "a.b": {"c.d": 2}, "a[0]": 3, "$set": 4, "__proto__": 5, "constructor": 6, "a/b": 7, "id": 8},
+    "reserved names": {"body": 1, "type": "x", "state": "completed", "labels": {"a": "b"}, "attempts": 99, "qp": "x"},
+    "names in two cases": {"Key": 1, "key": 2, "KEY": 3, "camelCase": 4, "snake_case": 5},
+    "list in order": {"v": [3, 1, 2, 2, 1, "b", "a", "b", None, [2, 1], [1, 2]]},
+    "a few kilobytes": {"text": "0123456789abcdef" * 512},
+    "many members": {f"member_{number}": number for number in range(200)},
+    "a long list": {"v": list(range(1000))},
+}
+PLAIN_BODIES["twenty deep"] = {"leaf": "at the bottom"}
+for _ in range(20):
+    PLAIN_BODIES["twenty deep"] = {"down": PLAIN_BODIES["twenty deep"]}
+
+# What a server may refuse, but must not change once it took it.
+ODD_BODIES: dict[str, Any] = {
+    "a list": ["qp", 1, {"a": []}],
+    "a text": "just a text",
+    "an empty text": "",
+    "a number": 42,
+    "zero": 0,
+    "true": True,
+    "false": False,
+    "null": None,
+    "an empty list": [],
+    "a NUL": {"v": "a\u0000b"},
+    "60 kilobytes": {"text": "é" * 30_000},
+}
+
+
+@proves("PUB-5")
+async def test_body_arrives_as_it_was_sent(case: Case) -> None:
+    """PUB-5: `body` MUST be returned on claim equal as JSON to what was published.
+
+    Two dozen bodies that people send, claimed one at a time. Compared with types; the order of an object's members
+    and the spelling of a number are free (1.0 may come back as 1).
+    """
+    queue = await case.queue()
+    messages = [await queue.publish(body, root="PUB-5") for body in PLAIN_BODIES.values()]
+    await unchanged(case, queue, messages, batch_size=1)
+
+
+@proves("PUB-5")
+async def test_bodies_of_one_batch_stay_apart(case: Case) -> None:
+    """PUB-5: `body` MUST be returned on claim equal as JSON to what was published.
+
+    The same bodies claimed many at a time, and again when they are redelivered.
+    """
+    queue = await case.lasting_queue()
+    messages = [await queue.publish(body, root="PUB-5") for body in PLAIN_BODIES.values()]
+    await unchanged(case, queue, messages, batch_size=50)
+    await unchanged(case, queue, messages, batch_size=50, again=True)
+
+
+@proves("PUB-5")
+async def test_odd_bodies_are_refused_or_kept(case: Case) -> None:
+    """PUB-5: `body` MUST be returned on claim equal as JSON to what was published.
+
+    Bodies that are no objects, a NUL, and a long text: a server may refuse them, but what it took it hands out.
+    """
+    queue = await case.queue()
+    messages = []
+    for body in ODD_BODIES.values():
+        try:
+            messages.append(await queue.publish(body, root="odd body"))
+        except Blocked as end:
+            if end.root != "odd body":
+                raise
+    await unchanged(case, queue, messages, batch_size=5)
+
+
+async def unchanged(
+    case: Case, queue: Queue, messages: list[Message], *, batch_size: int, again: bool = False
+) -> list[Delivery]:
+    """Takes every message and compares its body with what was sent."""
+    bound_s = case.world.bound_s + (case.world.dialect.timeout_s if again else 0)
+    root = "VIS-2" if again else "CLAIM-1"
+    timeout_s = None if again or batch_size > 1 else 60
+    found = await queue.take(*messages, batch_size=batch_size, timeout_s=timeout_s, root=root, within_s=bound_s)
+    for delivery in found:
+        case.require(
+            same_json(delivery.body, delivery.message.body),
+            "a body came back changed" + (" when it was redelivered" if again else ""),
+            expected=spell(delivery.message.body),
+            seen="no body" if delivery.body is wire.ABSENT else spell(delivery.body),
+            evidence=(delivery.message.publish, delivery.claim),
+        )
+    return found

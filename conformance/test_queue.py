@@ -1,0 +1,89 @@
+"""QUEUE: creating queues, and what may be left out."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from queueproof.drive.case import Case, proves, spell
+from queueproof.drive.outcomes import Blocked
+from queueproof.drive.queue import Message, Queue
+
+
+@proves("QUEUE-1")
+async def test_creating_a_queue_gives_its_id(case: Case) -> None:
+    """QUEUE-1: `POST /scopes/{scope_id}/queues` with the five QS fields MUST return `data.id`.
+
+    As in the quickstart's first sample. Two queues whose slugs differ in one letter have two ids, and both work.
+    """
+    slug = case.world.slug("twin")
+    first = await case.queue(slug=f"{slug}a", max_depth=0)
+    second = await case.queue(slug=f"{slug}b", max_depth=0)
+    case.require(
+        first.id != second.id,
+        "two queues were given one id",
+        expected="an id of its own for each queue",
+        seen=f"{first.id} twice",
+        evidence=(first.created, second.created),
+    )
+    for queue in (first, second):
+        await delivers(queue, root="CLAIM-1")
+
+
+@proves("QUEUE-2")
+async def test_mode_and_depth_may_be_left_out(case: Case) -> None:
+    """QUEUE-2: `consumer_mode` and `max_depth` MUST be optional.
+
+    Left out one at a time and together, each time with a message through the queue.
+    """
+    without_mode: dict[str, Any] = {"consumer_mode": None, "max_depth": 0}
+    without_depth: dict[str, Any] = {"max_depth": None}
+    for fields in (without_mode, without_depth, {"consumer_mode": None, "max_depth": None}):
+        queue = await case.queue(root="QUEUE-2", **fields)
+        await delivers(queue, root="QUEUE-2")
+
+
+@proves("QUEUE-3")
+async def test_orderings_and_modes_are_accepted(case: Case) -> None:
+    """QUEUE-3: `ordering` MUST accept `fifo`, `priority`, `deadline`; `consumer_mode` MUST accept `competing`,
+    `broadcast`.
+
+    Each value once, and the server's own words about the queue must not name another one. A competing queue of each
+    ordering takes a message and hands it out.
+    """
+    for ordering in ("fifo", "priority", "deadline"):
+        queue = await case.queue(root="QUEUE-3", ordering=ordering)
+        keeps(case, queue, "ordering", ordering)
+        await delivers(queue, root="QUEUE-3")
+    broadcast = await case.queue(root="QUEUE-3", consumer_mode="broadcast")
+    keeps(case, broadcast, "consumer_mode", "broadcast")
+    competing = await case.queue(root="QUEUE-3", consumer_mode="competing")
+    keeps(case, competing, "consumer_mode", "competing")
+
+
+def keeps(case: Case, queue: Queue, field: str, sent: str) -> None:
+    """The answer to the creation, where it shows the field, shows what was asked for."""
+    row: dict[str, Any] = queue.created.data if isinstance(queue.created.data, dict) else {}
+    case.require(
+        row.get(field, sent) == sent,
+        f"a queue was asked for with {field} {sent} and created with another",
+        expected=f'"{field}": "{sent}"',
+        seen=f'"{field}": {spell(row.get(field))}',
+        evidence=(queue.created,),
+    )
+
+
+async def delivers(queue: Queue, *, root: str) -> None:
+    """A message goes through the queue: the control of an accepted creation."""
+    message = await _published(queue)
+    delivery = await queue.take_one(message, root=root, doing="a message published to the new queue was not delivered")
+    await queue.complete(delivery)
+
+
+async def _published(queue: Queue) -> Message:
+    """A message, with a deadline where a queue ordered by deadline wants one."""
+    if queue.fields.get("ordering") != "deadline":
+        return await queue.publish()
+    try:
+        return await queue.publish()
+    except Blocked:
+        later = (datetime.now(UTC) + timedelta(hours=1)).isoformat(timespec="seconds").replace("+00:00", "Z")
+        return await queue.publish(deadline=later)

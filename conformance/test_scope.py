@@ -1,0 +1,84 @@
+"""SCOPE, SYSQ: scopes, and the five queues that come with each."""
+
+from typing import Any
+
+from queueproof.contract import wire
+from queueproof.drive.case import Case, proves, spell
+from queueproof.drive.outcomes import Inconclusive, NotSupported
+
+
+@proves("SCOPE-1")
+async def test_creating_a_scope_gives_its_id(case: Case) -> None:
+    """SCOPE-1: `POST /scopes` with `slug`, `display_name` MUST return `data.id`.
+
+    Two scopes have two ids, and each is a namespace of its own: the same queue slug fits into both.
+    """
+    first = await case.own_scope()
+    second = await case.own_scope()
+    case.require(
+        first != second,
+        "two scopes were given one id",
+        expected="an id of its own for each scope",
+        seen=f"{first} twice",
+        evidence=case.exchanges[-2:],
+    )
+    slug = case.world.slug("same")
+    queues = [await case.queue(scope=scope, slug=slug) for scope in (first, second)]
+    case.require(
+        queues[0].id != queues[1].id,
+        "queues of two scopes were given one id",
+        expected="an id of its own for each queue",
+        seen=f"{queues[0].id} twice",
+        evidence=[queue.created for queue in queues],
+    )
+
+
+@proves("SYSQ-1")
+async def test_a_scope_brings_its_system_queues(case: Case) -> None:
+    """SYSQ-1: Creating a scope MUST create `_dead_letter`, `_events`, `_audit`, `_integrity`, `_corrections` in it.
+
+    Read off the scope's list of queues, page by page. A list that shows none of the five hides them, which is allowed
+    (that they should be shown is SYSQ-2): then nothing can be said.
+    """
+    scope = await case.own_scope()
+
+    async def missing() -> list[str]:
+        names = {name for row in await listed(case, scope) for name in names_of(row)}
+        return [name for name in wire.SYSTEM_QUEUES if name not in names]
+
+    absent = await case.eventually(missing, lambda names: not names, within_s=2.0)
+    if len(absent) == len(wire.SYSTEM_QUEUES):
+        raise NotSupported("the scope's list of queues shows no system queue at all")
+    case.require(
+        not absent,
+        f"a new scope came without {', '.join(absent)}",
+        expected=f"{', '.join(wire.SYSTEM_QUEUES)} in the list of its queues",
+        seen=f"the list lacks {', '.join(absent)}",
+        evidence=(case.exchanges[0], case.exchanges[-1]),
+    )
+
+
+async def listed(case: Case, scope: str) -> list[dict[str, Any]]:
+    """Every queue of a scope, over all pages."""
+    found: list[dict[str, Any]] = []
+    cursor = ""
+    for _ in range(20):
+        page = {"cursor": cursor} if cursor else {}
+        exchange = await case.send(wire.list_queues(scope, **page))
+        if exchange.unsupported:
+            raise NotSupported(f"the list of a scope's queues answers {exchange.told()}", evidence=(exchange.op,))
+        if not exchange.ok or exchange.answer is None:
+            continue
+        rows = wire.rows(exchange.data)
+        if rows is None:
+            raise Inconclusive(f"the list of queues is no list: {spell(exchange.data, 120)}", evidence=(exchange.op,))
+        found += [row for row in rows if isinstance(row, dict)]
+        cursor = wire.next_cursor(exchange.answer.document)
+        if not cursor:
+            break
+    return found
+
+
+def names_of(row: dict[str, Any]) -> list[str]:
+    """What a queue's row may be known by."""
+    return [str(row[name]) for name in ("slug", "name", "id") if isinstance(row.get(name), str)]

@@ -1,0 +1,186 @@
+"""VIS: a claimed message is hidden for its visibility timeout, and comes back after it."""
+
+import asyncio
+import time
+
+from queueproof.drive.case import Case, proves, spell
+from queueproof.drive.outcomes import Disturbed
+from queueproof.drive.queue import Delivery, Message, Queue, double_hold
+from queueproof.evidence.digest import same_json
+
+S = 1_000_000_000  # ns
+# Watched to its end besides the shortest one: long enough to tell a hold from half a hold.
+LONG_HOLD_S = 10
+# Never watched to the end, only for as long as the case runs.
+VERY_LONG_HOLDS_S = (30, 60, 600, 3600)
+
+
+@proves("VIS-1")
+async def test_hidden_until_its_timeout(case: Case) -> None:
+    """VIS-1: Until `visibility_timeout_s` has passed, a claimed message MUST NOT be claimable by anyone.
+
+    The shortest timeout, twice in a row: the second holder's lock counts from the second claim. A fresh message is
+    claimed meanwhile, and the message returns afterwards (the controls).
+    """
+    queue = await case.lasting_queue()
+    message = await queue.publish()
+    held = await queue.take_one(message)
+    for _ in range(2):
+        fresh = await queue.publish()
+        await hidden(case, queue, {message: held}, held.held_until_ns)
+        await queue.take_one(fresh, timeout_s=LONG_HOLD_S * 6) if not seen(case, queue, fresh) else None
+        held = await queue.take_one(message, root="VIS-2", within_s=case.world.bound_s)
+
+
+@proves("VIS-1")
+async def test_a_long_hold_is_held_to_its_end(case: Case) -> None:
+    """VIS-1: Until `visibility_timeout_s` has passed, a claimed message MUST NOT be claimable by anyone.
+
+    Holds of ten seconds, and of half a minute to an hour, of single messages and of a batch, while messages of a short
+    hold lapse beside them in the same queue.
+    """
+    queue = await case.lasting_queue()
+    held: dict[Message, Delivery] = {}
+    short = await queue.publish()
+    await queue.take_one(short)
+    for hold_s in VERY_LONG_HOLDS_S:
+        message = await queue.publish()
+        held[message] = await queue.take_one(message, timeout_s=hold_s, within_s=case.world.bound_s)
+    batch = await queue.publish_many(3)
+    for delivery in await queue.take(*batch, batch_size=3, timeout_s=LONG_HOLD_S):
+        held.setdefault(delivery.message, delivery)
+    end_ns = max(held[message].held_until_ns for message in batch)
+    await hidden(case, queue, held, end_ns)
+    await queue.take(*batch, batch_size=3, root="VIS-2", within_s=case.world.bound_s)
+
+
+def seen(case: Case, queue: Queue, message: Message) -> bool:
+    """Whether one of the case's claims has delivered the message."""
+    return any(
+        message.id in exchange.answer.text
+        for exchange in case.exchanges
+        if exchange.request.verb == "claim" and exchange.request.queue == queue.id and exchange.answer is not None
+    )
+
+
+async def hidden(case: Case, queue: Queue, held: dict[Message, Delivery], until_ns: int) -> None:
+    """Claims go on until then, and bring none of what is held for certain."""
+    async for claim in queue.watch(until_ns, timeout_s=LONG_HOLD_S * 6):
+        for again in claim.deliveries:
+            first = held.get(again.message)
+            proof = double_hold(first, again) if first is not None and first is not again else ""
+            case.require(
+                not proof,
+                "a held message was delivered again before its visibility timeout",
+                expected=f"no delivery of {again.id} within {first.timeout_s if first else 0:g} s of its claim",
+                seen=(
+                    f"delivered again {(again.claim.ret_ns - first.claim.inv_ns) / S:.3f} s after the claim was sent"
+                    if first is not None
+                    else ""
+                ),
+                proof=proof,
+                evidence=(again.message.publish, first.claim, again.claim) if first is not None else (),
+            )
+
+
+@proves("VIS-2")
+async def test_back_after_its_timeout(case: Case) -> None:
+    """VIS-2: If neither complete, fail nor extend arrives, it MUST return to `pending` and be claimable, within the
+    timeout plus slack.
+
+    One message, three times in a row, in a queue where nothing else happens.
+    """
+    queue = await case.lasting_queue()
+    message = await queue.publish()
+    held = await queue.take_one(message)
+    for _ in range(2):
+        held = await returns(case, queue, [held])
+
+
+@proves("VIS-2")
+async def test_a_whole_batch_comes_back(case: Case) -> None:
+    """VIS-2: If neither complete, fail nor extend arrives, it MUST return to `pending` and be claimable, within the
+    timeout plus slack.
+
+    Twelve messages claimed in one batch and four singly; nobody claims until all of them are due.
+    """
+    queue = await case.lasting_queue()
+    messages = await queue.publish_many(16)
+    held = await queue.take(*messages[:12], batch_size=12)
+    held += await queue.take(*(set(messages) - {d.message for d in held}))
+    due_ns = max(delivery.over_ns for delivery in held)
+    await asyncio.sleep(max(0.0, (due_ns - time.monotonic_ns()) / S + 1.0))
+    await returns(case, queue, held)
+
+
+async def returns(case: Case, queue: Queue, held: list[Delivery]) -> Delivery:
+    """Every one of the held messages is delivered again in time; the last such delivery.
+
+    Late means absent from a claim that was sent after the timeout, the enforcer's second and the slack; a message
+    published into the same queue then is delivered, so claims there do work (the control).
+    """
+    missing = {delivery.message: delivery for delivery in held}
+    due_ns = max(delivery.over_ns for delivery in held)
+    late_ns = due_ns + round(case.world.bound_s * S)
+    last: Delivery | None = None
+    while missing:
+        over = time.monotonic_ns() > max(late_ns, queue.unsure_until_ns + round(case.world.bound_s * S))
+        claim = await queue.claim(10)
+        for delivery in claim.deliveries:
+            if missing.pop(delivery.message, None):
+                last = delivery
+        if missing and over and claim.sure and not claim.deliveries:
+            await queue.take_one(await queue.publish())
+            first = next(iter(missing.values()))
+            waited_s = (claim.exchange.inv_ns - first.over_ns) / S
+            case.require(
+                False,
+                f"{len(missing)} of {len(held)} messages did not come back after their visibility timeout",
+                expected=f"{first.id} delivered within {first.timeout_s:g} s + 1 s + slack {case.world.slack_s:g} s",
+                seen=f"claims stay empty {waited_s:.1f} s after the timeout, though a new message is delivered",
+                proof=f"absent at {first.timeout_s + waited_s:.3f} s > {first.timeout_s + case.world.bound_s:.3f} s",
+                evidence=(first.message.publish, first.claim, claim.exchange),
+                liveness=True,
+            )
+        if missing and not claim.deliveries:
+            await asyncio.sleep(0.1)
+    assert last is not None
+    return last
+
+
+@proves("VIS-3")
+async def test_it_is_the_same_message_once_more(case: Case) -> None:
+    """VIS-3: The re-claim MUST show the same id and `attempts` = previous + 1.
+
+    Three messages of a batch, redelivered twice; body and labels are the message's own as well.
+    """
+    queue = await case.lasting_queue()
+    messages = [await queue.publish(labels={"qp-n": str(n)}) for n in range(3)]
+    wait_s = case.world.dialect.timeout_s + case.world.bound_s
+    previous = {d.message: d for d in await queue.take(*messages, batch_size=3)}
+    for _ in range(2):
+        for again in await queue.take(*messages, batch_size=3, root="VIS-2", within_s=wait_s):
+            if queue.unsure_until_ns:
+                raise Disturbed("a claim of unknown result may have come between")
+            same_again(case, previous[again.message], again)
+            previous[again.message] = again
+
+
+def same_again(case: Case, before: Delivery, again: Delivery) -> None:
+    """A redelivery is the same message with one more attempt."""
+    evidence = (before.message.publish, before.claim, again.claim)
+    case.require(
+        again.id == before.id,
+        "a redelivered message has another id",
+        expected=f"id {before.id}",
+        seen=f"id {again.id}",
+        evidence=evidence,
+    )
+    counts = isinstance(before.attempts, int) and not isinstance(before.attempts, bool)
+    case.require(
+        counts and same_json(again.attempts, before.attempts + 1),
+        "a redelivered message does not show one more attempt",
+        expected=f"attempts: {before.attempts + 1 if counts else 'one more than before'}",
+        seen=f"attempts: {spell(again.attempts)} after {spell(before.attempts)}",
+        evidence=evidence,
+    )

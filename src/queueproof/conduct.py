@@ -1,0 +1,276 @@
+"""One conformance run from its target to its verdict: the way of a datum, in order, and nothing else.
+
+target → client → operation → history → checks → finding → judge → verdict → run directory → report.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from queueproof.checks.all import run_all
+from queueproof.checks.finding import Finding
+from queueproof.contract.requirements import Requirement
+from queueproof.drive.cleanup import LEDGER, Ledger, clean_up
+from queueproof.drive.client import Client
+from queueproof.drive.engine import CaseSpec, Ended, run_cases
+from queueproof.drive.limits import RequestBudget
+from queueproof.drive.noise import LagMeter, certificate
+from queueproof.drive.preflight import check_target
+from queueproof.drive.recorder import Recorder
+from queueproof.drive.sweep import sweep
+from queueproof.drive.target import SERVER_LOG, Target, open_target
+from queueproof.drive.world import DEFAULT_SLACK_S, World
+from queueproof.errors import QueueproofError
+from queueproof.evidence.history import HistoryWriter, read_history
+from queueproof.evidence.results import (
+    SCHEMA,
+    CaseResult,
+    CleanUp,
+    Noise,
+    Outcome,
+    RequirementResult,
+    Results,
+    Verdict,
+)
+from queueproof.evidence.run import JUNIT, RunDirectory, manifest_of, new_run_id
+from queueproof.report.write import write_reports
+from queueproof.verdict.judge import Judgement, Proof, judge
+
+Value = TypeVar("Value")
+
+HISTORY = "history-0.ndjson"
+# After an interruption the clean-up may take this long before it is given up, and said so.
+CLEAN_UP_WITHIN_S = 20.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a conformance run is asked to do. `url` wins over `kind`; neither means the embedded server."""
+
+    selected: Sequence[Requirement]
+    url: str = ""
+    kind: str = ""
+    key: str = ""
+    keys: Mapping[str, str] = field(default_factory=dict)
+    slack_s: float = DEFAULT_SLACK_S
+    fail_on: str = "must"
+    allow_inconclusive: bool = False
+    out: Path | None = None
+    junit: Path | None = None
+    command: str = ""  # how to run the same again, without secrets
+    options: Mapping[str, object] = field(default_factory=dict)
+    target: "Callable[[Path | None], AbstractAsyncContextManager[Target]] | None" = None  # a target of the caller's
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    """A finished run: where it is kept, what it came to, and (when it ended early) why."""
+
+    directory: RunDirectory
+    results: Results
+    cases: tuple[CaseResult, ...]
+    error: QueueproofError | None = None
+
+
+async def conformance(
+    settings: Settings, specs: Sequence[CaseSpec], *, done: Callable[[CaseResult], None] = lambda _: None
+) -> Ran:
+    """Runs the cases against the target and leaves a whole run directory.
+
+    A cancellation (Ctrl-C) ends the cases, and the clean-up, the judging and the report still happen. Raises
+    QueueproofError only where there is no directory to write to.
+    """
+    run = new_run_id()
+    directory = RunDirectory.create(settings.out, "conformance", run)
+    try:
+        results, ended, error = await _run(settings, specs, directory, run, done)
+    except QueueproofError as stopped:
+        results, ended, error = _unusable(settings, stopped), [], stopped
+    directory.write_results(results)
+    write_reports(directory)
+    if settings.junit is not None:
+        _copy_junit(directory, settings.junit)
+    return Ran(directory=directory, results=results, cases=tuple(end.result for end in ended), error=error)
+
+
+async def _run(
+    settings: Settings,
+    specs: Sequence[CaseSpec],
+    directory: RunDirectory,
+    run: str,
+    done: Callable[[CaseResult], None],
+) -> tuple[Results, list[Ended], QueueproofError | None]:
+    kind = "url" if settings.url else settings.kind or "embedded"
+    asked = {"url": settings.url, "kind": kind}
+    options = dict(settings.options)
+    directory.write_manifest(
+        manifest_of(run=run, kind="conformance", target=asked, options=options, command=settings.command)
+    )
+    log = directory.path / SERVER_LOG
+    place = settings.target(log) if settings.target else None
+    opened = place or open_target(url=settings.url, kind=settings.kind, key=settings.key, keys=settings.keys, log=log)
+    async with opened as target:
+        directory.write_manifest(
+            manifest_of(
+                run=run, kind="conformance", target=target.described(), options=options, command=settings.command
+            )
+        )
+        return await _against(target, settings, specs, directory, run, done)
+
+
+async def _against(
+    target: Target,
+    settings: Settings,
+    specs: Sequence[CaseSpec],
+    directory: RunDirectory,
+    run: str,
+    done: Callable[[CaseResult], None],
+) -> tuple[Results, list[Ended], QueueproofError | None]:
+    writer = HistoryWriter(directory.path / HISTORY, run=run)
+    recorder = Recorder(writer, secrets=(target.key, *target.keys.values()))
+    client = Client(target.url, target.key, recorder=recorder, budget=RequestBudget(), run=run)
+    ledger = Ledger(directory.path / LEDGER)
+    world = World(run=run, client=client, keys=target.keys, slack_s=settings.slack_s, ledger=ledger)
+    complete = True
+    error: QueueproofError | None = None
+    ended: list[Ended] = []
+    try:
+        async with LagMeter() as meter, _interruptible() as interrupted:
+            try:
+                await _until(interrupted, check_target(world))
+                ended = await _until(interrupted, run_cases(world, specs, meter, done=done)) or []
+                await _until(interrupted, sweep(world))
+            except QueueproofError as stopped:
+                error = stopped
+            complete = not interrupted.is_set()
+            interrupted.clear()
+            cleaned = await _clean(world, interrupted)
+            noise = certificate(meter, client, settings.slack_s)
+    finally:
+        await client.close()
+        writer.close()
+    if error is not None:
+        return _unusable(settings, error, cleaned), ended, error
+    findings = run_all(read_history(directory.path))
+    judgement = _judge(settings, ended, findings, complete=complete)
+    return _results(judgement, complete, noise, cleaned), ended, None
+
+
+def _judge(settings: Settings, ended: Sequence[Ended], findings: Sequence[Finding], *, complete: bool) -> Judgement:
+    return judge(
+        settings.selected,
+        [end.result for end in ended],
+        proofs=[Proof(root=e.blocked.root, case=e.result) for e in ended if e.blocked and e.blocked.proven],
+        findings=findings,
+        complete=complete,
+        fail_on=settings.fail_on,
+        allow_inconclusive=settings.allow_inconclusive,
+    )
+
+
+def _results(judgement: Judgement, complete: bool, noise: Noise, cleaned: CleanUp) -> Results:
+    return Results(
+        schema=SCHEMA,
+        verdict=judgement.verdict,
+        exit_code=int(judgement.exit_code),
+        summary=judgement.summary,
+        complete=complete,
+        requirements=judgement.requirements,
+        findings=judgement.findings,
+        noise=noise,
+        clean_up=cleaned,
+    )
+
+
+def _unusable(settings: Settings, error: QueueproofError, cleaned: CleanUp | None = None) -> Results:
+    """The results of a run that could not begin: nothing ran, and that is said of each requirement."""
+    return Results(
+        schema=SCHEMA,
+        verdict=Verdict.NO_VERDICT,
+        exit_code=int(error.exit_code),
+        summary=f"No verdict: {error.message}.",
+        complete=False,
+        requirements=tuple(
+            RequirementResult(
+                id=requirement.id,
+                level=requirement.level,
+                profile=requirement.profile,
+                outcome=Outcome.NOT_RUN,
+                summary=error.message,
+            )
+            for requirement in settings.selected
+        ),
+        clean_up=cleaned or CleanUp(),
+    )
+
+
+async def _clean(world: World, interrupted: asyncio.Event) -> CleanUp:
+    """Clean-up within its time; a second Ctrl-C ends it."""
+    try:
+        async with asyncio.timeout(CLEAN_UP_WITHIN_S):
+            cleaned = await _until(interrupted, clean_up(world.ledger, world.client))
+    except TimeoutError:
+        cleaned = None
+    if cleaned is not None:
+        return cleaned
+    slugs = tuple(world.ledger.scopes)
+    return CleanUp(scopes_created=len(slugs), left=slugs, note="the clean-up did not end: run `queueproof clean RUN`")
+
+
+class _Stop(asyncio.Event):
+    """Set when the run is to end."""
+
+
+@contextlib.asynccontextmanager
+async def _interruptible() -> AsyncIterator[_Stop]:
+    """SIGINT and SIGTERM set the event while the block runs (in the main thread; elsewhere nothing changes)."""
+    stop = _Stop()
+    with contextlib.ExitStack() as stack:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            stack.enter_context(_handled(number, stop))
+        yield stop
+
+
+@contextlib.contextmanager
+def _handled(number: int, stop: _Stop) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    before = signal.getsignal(number)
+    try:
+        loop.add_signal_handler(number, stop.set)
+    except (ValueError, RuntimeError, NotImplementedError):  # not the main thread, or no such thing here
+        yield
+        return
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(number)
+        signal.signal(number, before)
+
+
+async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, Value]) -> Value | None:
+    """The work's value; None when `stop` came first (the work is cancelled, and may still return what it has)."""
+    if stop.is_set():
+        work.close()
+        return None
+    task = asyncio.ensure_future(work)
+    stopped = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not task.done():
+        task.cancel()
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
+        return None
+
+
+def _copy_junit(directory: RunDirectory, place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes((directory.path / JUNIT).read_bytes())
