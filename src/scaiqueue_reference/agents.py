@@ -1,0 +1,57 @@
+"""The server's timed duties: it takes back what was claimed too long, and ends what lived too long."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from scaiqueue_reference.broker import Broker
+from scaiqueue_reference.errors import ApiError
+from scaiqueue_reference.message import Message
+
+_log = logging.getLogger(__name__)
+
+# The contract's cadence is a second; a quarter of it keeps a reclaim well inside that.
+VISIBILITY_EVERY_S = 0.25
+EXPIRY_EVERY_S = 1.0
+
+# One pass's share: a bigger backlog is taken in further passes at once, so that one pass never holds the rows long.
+_SHARE = 500
+
+_Find = Callable[[int, int], Awaitable[Sequence[Message]]]
+_Do = Callable[[Message], Awaitable[bool]]
+
+
+class Agents:
+    """Runs every duty in its own task until `stop`; a failing pass is logged and the next one tries again."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Starts the duties in the running loop."""
+        store = self._broker.store
+        duties: list[tuple[str, float, _Find, _Do]] = [
+            ("visibility_timeout_enforcer", VISIBILITY_EVERY_S, store.overdue, self._broker.reclaim),
+            ("expiry_enforcer", EXPIRY_EVERY_S, store.expired, self._broker.expire),
+        ]
+        self._tasks = [asyncio.create_task(self._repeat(*duty), name=duty[0]) for duty in duties]
+
+    async def stop(self) -> None:
+        """Ends the duties; a pass under way is left where it is."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _repeat(self, name: str, every_s: float, find: _Find, do: _Do) -> None:
+        while True:
+            try:
+                while await self._pass(find, do) == _SHARE:
+                    pass
+            except ApiError as error:
+                _log.warning("%s: %s", name, error.message)
+            await asyncio.sleep(every_s)
+
+    async def _pass(self, find: _Find, do: _Do) -> int:
+        found = await find(self._broker.clock.now_us(), _SHARE)
+        return sum(await asyncio.gather(*map(do, found)))

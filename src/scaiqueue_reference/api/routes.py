@@ -1,0 +1,106 @@
+"""The FastAPI application: every endpoint of the table, health and metrics, OpenAPI, errors in the envelope."""
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse
+
+from scaiqueue_reference.api.call import Reply, failure, request_id
+from scaiqueue_reference.api.endpoints import Endpoint
+from scaiqueue_reference.api.metrics import Metrics
+from scaiqueue_reference.api.service import Service
+from scaiqueue_reference.errors import ApiError
+
+_SCHEMAS = "#/components/schemas/{name}"
+
+
+def fastapi_app(service: Service, table: Sequence[Endpoint], metrics: Metrics) -> FastAPI:
+    """The application; each route is `service.answer` for its endpoint."""
+    app = FastAPI(title="ScaiQueue reference server", redirect_slashes=False, docs_url="/docs", redoc_url=None)
+    shapes = [endpoint.shape for endpoint in table if endpoint.shape is not None]
+    schemas, components = msgspec.json.schema_components(shapes, ref_template=_SCHEMAS)
+    by_shape = dict(zip(shapes, schemas, strict=True))
+    for endpoint in table:
+        app.add_api_route(
+            endpoint.path,
+            _route(service, endpoint),
+            methods=[endpoint.method],
+            name=endpoint.name,
+            operation_id=endpoint.name,
+            summary=endpoint.name.replace("_", " "),
+            description=_description(endpoint),
+            openapi_extra=_openapi(endpoint, by_shape),
+        )
+    app.add_api_route("/health", _health, methods=["GET"], summary="liveness; needs no key")
+    app.add_api_route("/metrics", _metrics(metrics), methods=["GET"], summary="Prometheus; needs no key")
+    app.add_exception_handler(HTTPException, _http_error)
+    _add_components(app, components)
+    return app
+
+
+def _route(service: Service, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+    fixed = dict(endpoint.fixed)
+
+    async def route(request: Request) -> Response:
+        params = {**request.path_params, **fixed}
+        return _response(await service.answer(endpoint, params, request.scope, request.receive))  # type: ignore[arg-type]
+
+    return route
+
+
+def _response(reply: Reply) -> Response:
+    response = Response(reply.body, reply.status)
+    response.raw_headers = list(reply.headers)
+    return response
+
+
+def _description(endpoint: Endpoint) -> str:
+    known = "INFERRED: no page that was read shows this path." if endpoint.inferred else "Documented."
+    return f"{(endpoint.handler.__doc__ or '').strip()} Asks for `{endpoint.permission}`. {known}"
+
+
+def _openapi(endpoint: Endpoint, schemas: dict[type[Any], dict[str, Any]]) -> dict[str, Any]:
+    names = re.findall(r"{(\w+)}", endpoint.path)
+    extra: dict[str, Any] = {
+        "parameters": [{"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in names]
+    }
+    if endpoint.shape is not None:
+        extra["requestBody"] = {"content": {"application/json": {"schema": schemas[endpoint.shape]}}}
+    return extra
+
+
+def _add_components(app: FastAPI, components: dict[str, Any]) -> None:
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = plain()
+        document.setdefault("components", {}).setdefault("schemas", {}).update(components)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+async def _health() -> dict[str, str]:
+    return {"status": "ok"}
+
+
+def _metrics(metrics: Metrics) -> Callable[[], Awaitable[Response]]:
+    async def render() -> Response:
+        return PlainTextResponse(metrics.render(), media_type="text/plain; version=0.0.4")
+
+    return render
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    known = {404: ("NOT_FOUND", "There is no such path."), 405: ("METHOD_NOT_ALLOWED", "Not with this method.")}
+    answer = ApiError(known.get(status, ("HTTP_ERROR", ""))[1])
+    answer.status, answer.code = status, known.get(status, ("HTTP_ERROR", ""))[0]
+    response = _response(failure(answer, request_id()))
+    if isinstance(error, HTTPException) and error.headers:
+        response.headers.update(error.headers)
+    return response

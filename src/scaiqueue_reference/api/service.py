@@ -1,0 +1,86 @@
+"""The way of every call: key, permission, body, handler, envelope; the same for the hot shell and for FastAPI."""
+
+import logging
+import time
+from collections.abc import Iterable, Mapping
+
+from scaiqueue_reference.api.call import AsgiScope, Call, Receive, Reply, failure, request_id, success
+from scaiqueue_reference.api.endpoints import Endpoint
+from scaiqueue_reference.api.metrics import Metrics
+from scaiqueue_reference.auth import Keyring
+from scaiqueue_reference.errors import ApiError, PayloadTooLarge, UnsupportedMediaType
+
+_log = logging.getLogger(__name__)
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+class Service:
+    """Answers calls for endpoints; `largest_body` is in bytes."""
+
+    def __init__(self, keyring: Keyring, metrics: Metrics, *, largest_body: int) -> None:
+        self._keyring = keyring
+        self._metrics = metrics
+        self._largest_body = largest_body
+
+    async def answer(self, endpoint: Endpoint, params: Mapping[str, str], scope: AsgiScope, receive: Receive) -> Reply:
+        """The answer to one call; every error becomes its envelope, an unforeseen one is logged and is a 500."""
+        started = time.perf_counter()
+        identity = request_id()
+        try:
+            reply = success(await endpoint.handler(await self._call(endpoint, params, scope, receive)), identity)
+        except ApiError as error:
+            reply = failure(error, identity)
+        except Exception:
+            _log.exception("%s failed", endpoint.name, extra={"request_id": identity})
+            reply = failure(ApiError("The server failed; its log has the reason under the request id."), identity)
+        elapsed_s = time.perf_counter() - started
+        self._metrics.count(endpoint.name, reply.status, elapsed_s)
+        if _log.isEnabledFor(logging.INFO):
+            _log.info(
+                "%s %d",
+                endpoint.name,
+                reply.status,
+                extra={"request_id": identity, "elapsed_ms": round(elapsed_s * 1e3, 3), "path": scope["path"]},
+            )
+        return reply
+
+    async def _call(self, endpoint: Endpoint, params: Mapping[str, str], scope: AsgiScope, receive: Receive) -> Call:
+        authorization = content_type = None
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                authorization = value
+            elif name == b"content-type":
+                content_type = value
+        caller = self._keyring.authenticate(authorization)
+        caller.must_hold(endpoint.permission)
+        body = await self._body(receive)
+        if body and content_type is not None:
+            _check_media_type(content_type)
+        return Call(caller, params, scope["query_string"], body)
+
+    async def _body(self, receive: Receive) -> bytes:
+        event = await receive()
+        body: bytes = event.get("body", b"")
+        if event.get("more_body"):
+            chunks = [body]
+            size = len(body)
+            while event.get("more_body"):
+                event = await receive()
+                chunks.append(event.get("body", b""))
+                size += len(chunks[-1])
+                if size > self._largest_body:
+                    break
+            body = b"".join(chunks)
+        if len(body) > self._largest_body:
+            raise PayloadTooLarge(
+                f"The request body is larger than {self._largest_body} bytes.",
+                details=[("body", f"must be at most {self._largest_body} bytes with everything around it")],
+            )
+        return body
+
+
+def _check_media_type(content_type: bytes) -> None:
+    media = content_type.partition(b";")[0].strip().lower()
+    if media != b"application/json" and not (media.startswith(b"application/") and media.endswith(b"+json")):
+        raise UnsupportedMediaType(details=[("Content-Type", "must be application/json")])

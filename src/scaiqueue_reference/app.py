@@ -1,0 +1,72 @@
+"""Puts the server together from its parts, and takes it down again."""
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from starlette.types import ASGIApp
+
+from scaiqueue_reference import auth
+from scaiqueue_reference.agents import Agents
+from scaiqueue_reference.api.endpoints import endpoints
+from scaiqueue_reference.api.messages import MessageHandlers
+from scaiqueue_reference.api.metrics import Metrics
+from scaiqueue_reference.api.places import PlaceHandlers
+from scaiqueue_reference.api.routes import fastapi_app
+from scaiqueue_reference.api.service import Service
+from scaiqueue_reference.api.shell import HotShell
+from scaiqueue_reference.broker import Broker
+from scaiqueue_reference.clock import Clock
+from scaiqueue_reference.pending.memory import MemoryPending
+from scaiqueue_reference.places import Places
+from scaiqueue_reference.settings import Settings
+from scaiqueue_reference.store.sqlite import SQLiteStore
+
+_SQLITE = "sqlite:///"
+
+
+class Server:
+    """One process's server: `open` it, serve `app`, `close` it."""
+
+    app: ASGIApp  # after `open`
+    keys: Mapping[str, str]  # tokens of the generated default keys by name; empty when a keys file is used
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._temporary: Path | None = None
+        self.keys = {}
+
+    async def open(self) -> None:
+        """Opens the rows, rebuilds the order, starts the agents; raises ApiError, KeysFileError."""
+        clock = Clock()
+        self._broker = Broker(SQLiteStore(self._database(), clock), MemoryPending(), clock)
+        await self._broker.open()
+        keyring = await self._keyring()
+        metrics, places = Metrics(), Places(self._broker)
+        table = endpoints(MessageHandlers(self._broker, places), PlaceHandlers(places))
+        service = Service(keyring, metrics, largest_body=self._settings.largest_body)
+        inner = fastapi_app(service, table, metrics)
+        self.app = HotShell(inner, service, {endpoint.name: endpoint for endpoint in table})  # type: ignore[assignment]
+        self._agents = Agents(self._broker)
+        self._agents.start()
+
+    def _database(self) -> str:
+        if self._settings.database is not None:
+            return self._settings.database.removeprefix(_SQLITE)
+        self._temporary = Path(tempfile.mkdtemp(prefix="scaiqueue-"))
+        return str(self._temporary / "rows.sqlite3")
+
+    async def _keyring(self) -> auth.Keyring:
+        if self._settings.keys_file is not None:
+            return auth.read_keys(self._settings.keys_file)
+        self.keys = auth.default_keys(await self._broker.store.setting("key_seed", secrets.token_hex(32)))
+        return auth.default_keyring(self.keys)
+
+    async def close(self) -> None:
+        """Stops the agents, writes what is under way, removes a temporary database."""
+        await self._agents.stop()
+        await self._broker.close()
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)

@@ -1,0 +1,281 @@
+"""What happens to messages: publish, claim, complete, fail, release, extend, reclaim, expire.
+
+The only writer of both the rows and the pending order, and always in this sequence: rows first. What a crash leaves
+between the two is a message that waits by its row but is missing in the order; the order is rebuilt from the rows.
+"""
+
+from typing import NoReturn
+
+import msgspec
+
+from scaiqueue_reference import events, lifecycle, ordering
+from scaiqueue_reference.clock import Clock, message_id
+from scaiqueue_reference.errors import (
+    ApiError,
+    IdempotencyConflict,
+    NotFound,
+    NotOwner,
+    QueueFull,
+    QueuePaused,
+    ScopePaused,
+    SystemQueue,
+    WrongState,
+)
+from scaiqueue_reference.lifecycle import State, Step
+from scaiqueue_reference.message import Actor, Change, Claim, Draft, Inserted, Message, Queue, Scope, Waiting
+from scaiqueue_reference.payload import same_json
+from scaiqueue_reference.pending import Pending
+from scaiqueue_reference.store import Store
+
+AGENT = Actor("system_agent", "visibility_timeout_enforcer")
+EXPIRER = Actor("system_agent", "expiry_enforcer")
+
+
+class Broker:
+    """One tenant's identity never reaches another's message: callers look up the scope by tenant first."""
+
+    def __init__(self, store: Store, pending: Pending, clock: Clock) -> None:
+        self.store = store
+        self.pending = pending
+        self.clock = clock
+
+    async def open(self) -> None:
+        """Opens the rows and rebuilds the pending order from them."""
+        self.clock.advance_past(await self.store.open())
+        async for waiting in self.store.waiting():
+            await self.pending.put(waiting)
+
+    async def close(self) -> None:
+        """Writes what is under way."""
+        await self.store.close()
+
+    # -- publish
+
+    async def publish(self, actor: Actor, scope: Scope, queue: Queue, draft: Draft) -> Inserted:
+        """The message that stands for this publish; `created` is false when an earlier one had the key and body."""
+        _accept(scope, queue)
+        message = self._message(actor, queue, draft)
+        inserted = await self._insert(message, queue)
+        if inserted.created:
+            await self.pending.put([_waiting(inserted.message)])
+        elif not same_json(inserted.message.body, draft.body):
+            raise IdempotencyConflict
+        return inserted
+
+    async def _insert(self, message: Message, queue: Queue) -> Inserted:
+        try:
+            return await self.store.insert(message, events.PUBLISHED, capacity=queue.max_depth)
+        except QueueFull:
+            if queue.overflow_policy != "dead_letter":
+                raise
+            overflow = msgspec.structs.replace(
+                message,
+                queue_id=queue.dead_letter_id,
+                state=State.DEAD_LETTERED,
+                score=message.created_us,
+                failure_reason="the queue was full",
+                dead_lettered_us=message.created_us,
+            )
+            return await self.store.insert(overflow, events.DEAD_LETTERED, capacity=0)
+
+    def _message(self, actor: Actor, queue: Queue, draft: Draft) -> Message:
+        created_us = self.clock.tick_us()
+        ends = [draft.deadline_us] if draft.deadline_us is not None else []
+        if draft.ttl_seconds is not None:
+            ends.append(created_us + round(draft.ttl_seconds * 1e6))
+        return Message(
+            message_id(created_us),
+            queue.tenant_id,
+            queue.scope_id,
+            queue.id,
+            queue.id,
+            State.PENDING,
+            ordering.score(
+                queue.ordering,
+                created_us=created_us,
+                deadline_us=draft.deadline_us,
+                tier=draft.priority_tier,
+                priority=draft.priority_score,
+            ),
+            max(created_us, draft.delay_until_us or 0),
+            min(ends) if ends else None,
+            0,
+            draft.message_type,
+            draft.content_type,
+            draft.body,
+            draft.labels,
+            draft.hitl_spec,
+            draft.priority_tier,
+            draft.priority_score,
+            draft.correlation_id,
+            draft.causation_id,
+            draft.parent_id,
+            actor.type,
+            actor.id,
+            draft.idempotency_key,
+            draft.ttl_seconds,
+            draft.deadline_us,
+            draft.delay_until_us,
+            created_us,
+            *(None,) * 8,
+        )
+
+    # -- claim
+
+    async def claim(self, actor: Actor, scope: Scope, queue: Queue, limit: int, visibility_us: int) -> list[Message]:
+        """Up to `limit` messages, locked for `actor` for `visibility_us`; none where the scope or queue is stopped."""
+        if scope.state not in lifecycle.SERVING or queue.state not in lifecycle.SERVING:
+            return []
+        claim = Claim(queue.id, actor, visibility_us, events.CLAIMED)
+        taken: list[Message] = []
+        while len(taken) < limit:
+            next_up = await self.pending.take(queue.id, limit - len(taken), self.clock.now_us())
+            if not next_up:
+                break
+            try:
+                taken += await self.store.claim([waiting.id for waiting in next_up], claim)
+            except ApiError:
+                await self.pending.put(next_up)
+                raise
+        return taken
+
+    # -- what the holder does
+
+    async def complete(self, actor: Actor, scope_id: str, key: str, response: bytes | None) -> Message:
+        """Ends the message; raises NotFound, WrongState or NotOwner."""
+        values: dict[str, object] = {"state": State.COMPLETED, "response": response, "lock_until_us": None}
+        values["finished_us"] = self.clock.now_us()
+        return await self._held(actor, scope_id, key, events.COMPLETED, values)
+
+    async def extend(self, actor: Actor, scope_id: str, key: str, visibility_us: int) -> Message:
+        """Renews the lock: it lasts `visibility_us` from now on."""
+        values: dict[str, object] = {"lock_until_us": self.clock.now_us() + visibility_us}
+        return await self._held(actor, scope_id, key, events.EXTENDED, values)
+
+    async def _held(self, actor: Actor, scope_id: str, key: str, event_type: str, values: dict[str, object]) -> Message:
+        changed = await self.store.change(
+            Change(
+                message=key,
+                scope_id=scope_id,
+                states=(State.CLAIMED,),
+                owner=actor.id,
+                values=values,
+                event_type=event_type,
+                actor=actor,
+            )
+        )
+        return changed if changed is not None else await self._refuse(actor, scope_id, key)
+
+    async def _refuse(self, actor: Actor, scope_id: str, key: str) -> NoReturn:
+        message = await self.store.message(scope_id, key)
+        if message is None:
+            raise NotFound("message", key)
+        if message.state != State.CLAIMED:
+            raise WrongState(f"The message is {message.state}, not claimed.")
+        raise NotOwner
+
+    async def release(self, actor: Actor, scope_id: str, key: str) -> Message:
+        """Gives the message back at its old place, at once; its attempt stays counted."""
+        while True:
+            message = await self._claimed_by(actor, scope_id, key)
+            values: dict[str, object] = {"visible_us": self.clock.now_us()}
+            if changed := await self._give_back(message, Step.RELEASE, events.RELEASED, actor, values):
+                return changed
+
+    async def fail(self, actor: Actor, scope_id: str, key: str, reason: str) -> Message:
+        """Records the failure: back to its place after a backoff, or to `_dead_letter` when the attempts are used."""
+        while True:
+            message = await self._claimed_by(actor, scope_id, key)
+            queue = await self.store.queue(message.queue_id)
+            buried = message.dead_lettered_us is not None
+            if queue is not None and not buried and message.attempts >= queue.max_retries:
+                changed = await self._bury(message, queue, actor, reason)
+            else:
+                visible_us = self.clock.now_us() + ordering.backoff_us(message.attempts)
+                values: dict[str, object] = {"visible_us": visible_us, "failure_reason": reason}
+                changed = await self._give_back(message, Step.RETRY, events.FAILED, actor, values)
+            if changed:
+                return changed
+
+    async def _claimed_by(self, actor: Actor, scope_id: str, key: str) -> Message:
+        message = await self.store.message(scope_id, key)
+        if message is None or message.state != State.CLAIMED or message.claimed_by_id != actor.id:
+            await self._refuse(actor, scope_id, key)
+        return message
+
+    async def _bury(self, message: Message, queue: Queue, actor: Actor, reason: str) -> Message | None:
+        now_us = self.clock.now_us()
+        values: dict[str, object] = {
+            "queue_id": queue.dead_letter_id,
+            "score": message.created_us,
+            "visible_us": now_us,
+            "failure_reason": reason,
+            "dead_lettered_us": now_us,
+        }
+        return await self._give_back(message, Step.BURY, events.DEAD_LETTERED, actor, values)
+
+    async def _give_back(
+        self,
+        message: Message,
+        step: Step,
+        event_type: str,
+        actor: Actor,
+        values: dict[str, object],
+        *,
+        overdue_us: int | None = None,
+    ) -> Message | None:
+        """Ends a claim; None when the claim is not the one that `message` shows any more."""
+        state = lifecycle.after(State.CLAIMED, step, buried=message.dead_lettered_us is not None)
+        changed = await self.store.change(
+            Change(
+                message=message.id,
+                scope_id=message.scope_id,
+                states=(State.CLAIMED,),
+                attempts=message.attempts,
+                owner=message.claimed_by_id,
+                overdue_us=overdue_us,
+                values={"state": state, "lock_until_us": None, **values},
+                event_type=event_type,
+                actor=actor,
+            )
+        )
+        if changed is not None:
+            await self.pending.put([_waiting(changed)])
+        return changed
+
+    # -- what the agents do
+
+    async def reclaim(self, message: Message) -> bool:
+        """Gives back a message whose lock has run out, at its old place and at once."""
+        now_us = self.clock.now_us()
+        values: dict[str, object] = {"visible_us": now_us}
+        changed = await self._give_back(message, Step.RECLAIM, events.RECLAIMED, AGENT, values, overdue_us=now_us)
+        return changed is not None
+
+    async def expire(self, message: Message) -> bool:
+        """Ends a waiting message whose lifetime is over."""
+        values: dict[str, object] = {"state": State.EXPIRED, "finished_us": self.clock.now_us()}
+        changed = await self.store.change(
+            Change(
+                message=message.id,
+                scope_id=message.scope_id,
+                states=lifecycle.RESTING,
+                values=values,
+                event_type=events.EXPIRED,
+                actor=EXPIRER,
+            )
+        )
+        return changed is not None
+
+
+def _waiting(message: Message) -> Waiting:
+    return Waiting(message.id, message.queue_id, message.score, message.visible_us)
+
+
+def _accept(scope: Scope, queue: Queue) -> None:
+    if scope.state not in lifecycle.ACCEPTING:
+        raise ScopePaused(f"The scope is {scope.state}; it accepts no messages.")
+    if queue.state not in lifecycle.ACCEPTING:
+        raise QueuePaused(f"The queue is {queue.state}; it accepts no messages.")
+    if queue.system:
+        raise SystemQueue

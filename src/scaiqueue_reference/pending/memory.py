@@ -1,0 +1,42 @@
+"""The pending order in this process: two heaps a queue, one by place and one by the time of becoming visible."""
+
+from collections.abc import Sequence
+from heapq import heappop, heappush
+
+from scaiqueue_reference.message import Waiting
+
+
+class _Order:
+    def __init__(self) -> None:
+        self.ready: list[tuple[int, str, int]] = []  # score, id, visible_us
+        self.hidden: list[tuple[int, str, int]] = []  # visible_us, id, score
+
+    def reveal(self, now_us: int) -> None:
+        while self.hidden and self.hidden[0][0] <= now_us:
+            visible_us, key, score = heappop(self.hidden)
+            heappush(self.ready, (score, key, visible_us))
+
+
+class MemoryPending:
+    """For one process: nothing here waits, so every method is atomic on its event loop."""
+
+    def __init__(self) -> None:
+        self._orders: dict[str, _Order] = {}
+
+    async def put(self, waiting: Sequence[Waiting]) -> None:
+        for message in waiting:
+            order = self._orders.get(message.queue_id)
+            if order is None:
+                order = self._orders[message.queue_id] = _Order()
+            heappush(order.hidden, (message.visible_us, message.id, message.score))
+
+    async def take(self, queue_id: str, limit: int, now_us: int) -> list[Waiting]:
+        order = self._orders.get(queue_id)
+        if order is None:
+            return []
+        order.reveal(now_us)
+        taken = [heappop(order.ready) for _ in range(min(limit, len(order.ready)))]
+        return [Waiting(key, queue_id, score, visible_us) for score, key, visible_us in taken]
+
+    async def forget(self, queue_id: str) -> None:
+        self._orders.pop(queue_id, None)

@@ -1,0 +1,105 @@
+"""What the server is told at its start: command line and environment, all errors reported at once."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+DEFAULT_LARGEST_BODY = 4 * 1024 * 1024
+
+_VARIABLES = {
+    "host": "SCAIQUEUE_HOST",
+    "port": "SCAIQUEUE_PORT",
+    "database": "SCAIQUEUE_DATABASE",
+    "redis": "SCAIQUEUE_REDIS",
+    "keys": "SCAIQUEUE_KEYS",
+    "log_level": "SCAIQUEUE_LOG_LEVEL",
+    "largest_body": "SCAIQUEUE_LARGEST_BODY",
+}
+_LEVELS = ("debug", "info", "warning", "error")
+
+
+class SettingsError(ValueError):
+    """The settings are wrong; the message has a line for each error."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All settings; `database` None is a temporary file, removed at the end."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000  # 0: any free one
+    database: str | None = None  # sqlite:///FILE
+    redis: str | None = None
+    keys_file: Path | None = None
+    with_parent: int | None = None  # stop when this process ends
+    log_level: str = "warning"
+    largest_body: int = DEFAULT_LARGEST_BODY  # bytes of a request
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise SettingsError(message)
+
+
+def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """Settings from the command line, then the environment, then the defaults; raises SettingsError."""
+    parser = _Parser(prog="scaiqueue_reference", description="The reference server of the ScaiQueue API.")
+    parser.add_argument("--host", help="address to listen on (default 127.0.0.1)")
+    parser.add_argument("--port", help="port to listen on, 0 for a free one (default 8000)")
+    parser.add_argument("--database", help="sqlite:///FILE; without it a temporary file")
+    parser.add_argument("--redis", help="redis://HOST:PORT/DB")
+    parser.add_argument("--keys", help="TOML file of keys, in place of the default ones")
+    parser.add_argument("--with-parent", metavar="PID", help="stop when this process ends")
+    parser.add_argument("--log-level", help=f"one of {', '.join(_LEVELS)} (default warning)")
+    parser.add_argument("--largest-body", metavar="BYTES", help="of a request (default 4 MiB)")
+    given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
+    from_environment = {name: environment[key] for name, key in _VARIABLES.items() if environment.get(key)}
+    return _Check({**from_environment, **given}).settings()
+
+
+class _Check:
+    """Turns texts into values and gathers what is wrong with them."""
+
+    def __init__(self, given: Mapping[str, str]) -> None:
+        self._given = given
+        self._errors: list[str] = []
+
+    def settings(self) -> Settings:
+        defaults = Settings()
+        result = Settings(
+            host=self._given.get("host", defaults.host),
+            port=self._whole("port", defaults.port, 0, 65_535),
+            database=self._url("database", ("sqlite",)),
+            redis=self._url("redis", ("redis",)),
+            keys_file=Path(self._given["keys"]) if "keys" in self._given else None,
+            with_parent=self._whole("with_parent", 0, 1, 2**31) or None,
+            log_level=self._level(defaults.log_level),
+            largest_body=self._whole("largest_body", defaults.largest_body, 1024, 2**30),
+        )
+        if self._errors:
+            raise SettingsError("\n".join(self._errors))
+        return result
+
+    def _whole(self, name: str, default: int, least: int, most: int) -> int:
+        text = self._given.get(name)
+        if text is None:
+            return default
+        if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+            self._errors.append(f"--{name.replace('_', '-')}: {text!r} is no whole number from {least} to {most}")
+            return default
+        return int(text)
+
+    def _url(self, name: str, schemes: tuple[str, ...]) -> str | None:
+        text = self._given.get(name)
+        if text is not None and (urlsplit(text).scheme not in schemes or not urlsplit(text).path.strip("/")):
+            self._errors.append(f"--{name}: {text!r} is no URL like {schemes[0]}://…")
+        return text
+
+    def _level(self, default: str) -> str:
+        text = self._given.get("log_level", default).lower()
+        if text not in _LEVELS:
+            self._errors.append(f"--log-level: {text!r} is none of {', '.join(_LEVELS)}")
+        return text

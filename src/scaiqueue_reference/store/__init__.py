@@ -1,0 +1,86 @@
+"""The durable rows: what every kind of store offers to the broker.
+
+Rows are the truth. When a method that writes returns, its effect is on disk; when it raises `Unavailable`, nothing
+happened. Every write of a message adds its line to the journal in the same transaction.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Protocol
+
+from scaiqueue_reference.message import Change, Claim, Depth, Entry, Inserted, Message, Page, Queue, Scope, Waiting
+
+
+class Store(Protocol):
+    """Durable rows of scopes, queues, messages and the journal."""
+
+    async def open(self) -> int:
+        """Connects, migrates, loads; the newest `created_us` of any message, 0 when there is none."""
+
+    async def close(self) -> None:
+        """Writes what is under way, then disconnects."""
+
+    async def setting(self, name: str, default: str) -> str:
+        """The kept value of a setting; `default` is kept when there was none."""
+
+    async def scope(self, scope_id: str) -> Scope | None:
+        """One scope, None when there is none."""
+
+    async def scopes(self, tenant_id: str) -> list[Scope]:
+        """A tenant's scopes, oldest first."""
+
+    async def add_scope(self, scope: Scope, queues: Sequence[Queue]) -> None:
+        """Keeps a scope and its system queues; raises SlugTaken."""
+
+    async def save_scope(self, scope: Scope) -> None:
+        """Keeps a scope's new fields."""
+
+    async def delete_scope(self, scope_id: str) -> None:
+        """Deletes a scope with its queues and messages."""
+
+    async def queue(self, queue_id: str) -> Queue | None:
+        """One queue, None when there is none."""
+
+    async def queues(self, scope_id: str) -> list[Queue]:
+        """A scope's queues, oldest first."""
+
+    async def add_queue(self, queue: Queue) -> None:
+        """Keeps a queue; raises SlugTaken."""
+
+    async def save_queue(self, queue: Queue) -> None:
+        """Keeps a queue's new fields."""
+
+    async def delete_queue(self, queue_id: str) -> None:
+        """Deletes a queue with its messages."""
+
+    async def depths(self, scope_id: str) -> Mapping[str, Depth]:
+        """Counters by queue id; a queue without messages is left out."""
+
+    async def insert(self, message: Message, event_type: str, *, capacity: int) -> Inserted:
+        """Keeps a message, or finds the one that carries its idempotency_key; raises QueueFull at `capacity` (> 0)."""
+
+    async def claim(self, ids: Sequence[str], claim: Claim) -> list[Message]:
+        """Claims those of `ids` that are claimable now, in the order of `ids`."""
+
+    async def change(self, change: Change) -> Message | None:
+        """Changes one row; the row afterwards, or None when a guard did not hold."""
+
+    async def message(self, scope_id: str, message_id: str) -> Message | None:
+        """One message, None when there is none in the scope."""
+
+    async def messages(self, page: Page) -> list[Message]:
+        """One page of messages, oldest first."""
+
+    def waiting(self) -> AsyncIterator[Sequence[Waiting]]:
+        """Every message that waits for a claim, in chunks, in no order."""
+
+    async def candidates(self, queue_id: str, limit: int, now_us: int) -> list[str]:
+        """Ids of the next claimable messages by the rows alone (the way when the pending order is away)."""
+
+    async def overdue(self, now_us: int, limit: int) -> list[Message]:
+        """Claimed messages whose lock has run out."""
+
+    async def expired(self, now_us: int, limit: int) -> list[Message]:
+        """Waiting messages whose lifetime is over."""
+
+    async def journal(self, scope_id: str, *, after: int, limit: int) -> list[tuple[int, Entry]]:
+        """The scope's journal after line number `after`, with line numbers."""

@@ -1,0 +1,54 @@
+"""The tables, and the numbered steps that bring an older database to them."""
+
+from collections.abc import Sequence
+
+from scaiqueue_reference.message import Entry, Message, Queue, Scope
+
+MESSAGE_COLUMNS = ", ".join(Message.__struct_fields__)
+QUEUE_COLUMNS = ", ".join(Queue.__struct_fields__)
+SCOPE_COLUMNS = ", ".join(Scope.__struct_fields__)
+JOURNAL_COLUMNS = ", ".join(Entry.__struct_fields__)
+
+# Payloads and the idempotency key are BLOBs: they are kept, and keys are compared, byte by byte.
+SQLITE: Sequence[Sequence[str]] = (
+    (
+        "CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+        """CREATE TABLE scopes (
+            id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL, slug TEXT NOT NULL, display_name TEXT NOT NULL,
+            description TEXT NOT NULL, state TEXT NOT NULL, created_us INTEGER NOT NULL,
+            UNIQUE (tenant_id, slug)
+        ) WITHOUT ROWID""",
+        """CREATE TABLE queues (
+            id TEXT PRIMARY KEY, scope_id TEXT NOT NULL, tenant_id TEXT NOT NULL, slug TEXT NOT NULL,
+            display_name TEXT NOT NULL, description TEXT NOT NULL, ordering TEXT NOT NULL, consumer_mode TEXT NOT NULL,
+            max_depth INTEGER NOT NULL, overflow_policy TEXT NOT NULL, max_retries INTEGER NOT NULL,
+            state TEXT NOT NULL, dead_letter_id TEXT NOT NULL, created_us INTEGER NOT NULL,
+            UNIQUE (scope_id, slug)
+        ) WITHOUT ROWID""",
+        """CREATE TABLE mod_scaiqueue_messages (
+            id TEXT NOT NULL, tenant_id TEXT NOT NULL, scope_id TEXT NOT NULL, queue_id TEXT NOT NULL,
+            origin_queue_id TEXT NOT NULL, state TEXT NOT NULL, score INTEGER NOT NULL, visible_us INTEGER NOT NULL,
+            expires_us INTEGER, attempts INTEGER NOT NULL, message_type TEXT NOT NULL, content_type TEXT NOT NULL,
+            body BLOB NOT NULL, labels BLOB, hitl_spec BLOB, priority_tier TEXT NOT NULL,
+            priority_score INTEGER NOT NULL, correlation_id TEXT, causation_id TEXT, parent_id TEXT,
+            source_type TEXT NOT NULL, source_id TEXT NOT NULL, idempotency_key BLOB, ttl_seconds NUMERIC,
+            deadline_us INTEGER, delay_until_us INTEGER, created_us INTEGER NOT NULL, claimed_by_type TEXT,
+            claimed_by_id TEXT, claimed_us INTEGER, lock_until_us INTEGER, finished_us INTEGER, failure_reason TEXT,
+            response BLOB, dead_lettered_us INTEGER
+        )""",
+        "CREATE UNIQUE INDEX message_id ON mod_scaiqueue_messages (id)",
+        """CREATE UNIQUE INDEX message_key ON mod_scaiqueue_messages (origin_queue_id, idempotency_key)
+            WHERE idempotency_key IS NOT NULL""",
+        "CREATE INDEX message_order ON mod_scaiqueue_messages (queue_id, state, score, id)",
+        "CREATE INDEX message_page ON mod_scaiqueue_messages (queue_id, id)",
+        """CREATE INDEX message_chain ON mod_scaiqueue_messages (scope_id, correlation_id, id)
+            WHERE correlation_id IS NOT NULL""",
+        "CREATE INDEX message_lock ON mod_scaiqueue_messages (lock_until_us) WHERE lock_until_us IS NOT NULL",
+        "CREATE INDEX message_life ON mod_scaiqueue_messages (expires_us) WHERE expires_us IS NOT NULL",
+        """CREATE TABLE journal (
+            seq INTEGER PRIMARY KEY, event_type TEXT NOT NULL, tenant_id TEXT NOT NULL, scope_id TEXT NOT NULL,
+            queue_id TEXT NOT NULL, message_id TEXT NOT NULL, correlation_id TEXT, message_type TEXT NOT NULL,
+            attempts INTEGER NOT NULL, actor_type TEXT NOT NULL, actor_id TEXT NOT NULL, at_us INTEGER NOT NULL
+        )""",
+    ),
+)
