@@ -1,0 +1,111 @@
+"""Scenarios: the shipped ones are right, and a wrong one is told all its mistakes at once."""
+
+from pathlib import Path
+
+import pytest
+
+from queueproof.errors import UsageError
+from queueproof.swarm import scenario
+
+SHIPPED = ["backlog-drain", "batch", "fan-in", "poison", "ramp", "slow-consumers", "smoke", "soak", "spike", "steady"]
+GOOD = {"name": "x", "stages": [{"rate": 10, "duration": "2s"}]}
+
+
+def test_ten_scenarios_are_shipped_and_every_one_is_valid() -> None:
+    assert scenario.shipped() == SHIPPED
+    for name in SHIPPED:
+        found = scenario.load(name)
+        assert found.about
+        assert found.scheduled > 0
+        assert found.name == name
+
+
+def test_ten_mistakes_are_told_at_once() -> None:
+    """Each with its place, and with the word that was probably meant."""
+    with pytest.raises(UsageError) as caught:
+        scenario.parse(
+            {
+                "name": "bad",
+                "sed": 4,
+                "queue": {"ordering": "fif", "count": 0},
+                "consumers": {"batchsize": 3, "fail": 1.5, "work_s": "soon", "count": True},
+                "producers": {"arrivals": "poison"},
+                "messages": {"sizes": [[1]], "priorities": {"hihg": 1}},
+                "stages": [{"rate": -1, "duration": "10 parsecs"}, {"rte": 4}],
+            }
+        )
+    text = str(caught.value)
+    for part in (
+        "sed: unknown (did you mean seed?)",
+        "queue.ordering: one of fifo, priority, deadline is wanted (did you mean fifo?)",
+        "queue.count: 0 is below 1",
+        "consumers.batchsize: unknown (did you mean batch_size?)",
+        "consumers.fail: a share between 0 and 1",
+        "consumers.work_s: seconds or text",
+        "consumers.count: a whole number",
+        "producers.arrivals",
+        "messages.sizes",
+        "(did you mean high?)",
+        "stages[1].rate",
+        "stages[1].duration",
+        "stages[2].rte: unknown (did you mean rate?)",
+        "stages[2].duration: missing",
+    ):
+        assert part in text
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"stages": []}, "at least one is needed"),
+        ({"consumers": {"fail": 0.6, "abandon": 0.6}}, "more than all claims"),
+        ({"queue": {"ordering": "priority"}}, "messages.priorities: missing"),
+        ({"stages": [{"rate": 0, "duration": 5}]}, "not one message"),
+        ({"queue": 3}, "a table is wanted"),
+        ({"stages": [3]}, "a table is wanted"),
+        ({"objectives": [3]}, "text is wanted"),
+        ({"seed": "x"}, "int is wanted"),
+    ],
+)
+def test_what_cannot_be_is_refused(change: dict[str, object], word: str) -> None:
+    with pytest.raises(UsageError, match="1 mistake:") as caught:
+        scenario.parse({**GOOD, **change})
+    assert word in str(caught.value)
+
+
+def test_durations_have_units() -> None:
+    for text, value in (("250ms", 0.25), ("10s", 10), ("2m", 120), ("1h", 3600), (1.5, 1.5), ("x", None), (True, None)):
+        assert scenario.seconds(text) == value
+
+
+def test_the_command_lines_numbers_scale_the_stages() -> None:
+    whole = scenario.adjusted(scenario.load("spike"), rate=100, duration_s=8)
+    assert [stage.rate for stage in whole.stages] == [10, 100, 10]
+    assert whole.duration_s == pytest.approx(8)
+    assert not whole.closed
+    assert scenario.adjusted(whole, users=3).closed
+    assert scenario.adjusted(whole, users=3, rate=5).consumers.count == 3
+
+
+@pytest.mark.parametrize("wrong", [{"rate": 0.0}, {"rate": 1e9}, {"duration_s": -1.0}, {"users": 0}])
+def test_impossible_numbers_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(UsageError):
+        scenario.adjusted(scenario.parse(GOOD), **wrong)  # type: ignore[arg-type]
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="did you mean steady") as caught:
+        scenario.load("stedy")
+    assert "backlog-drain" in str(caught.value)
+    with pytest.raises(UsageError, match="no scenario file"):
+        scenario.load("nowhere/x.toml")
+
+
+def test_a_file_of_ones_own_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("[[stages]]\nrate = 5\nduration = 2\n")
+    assert scenario.load(str(path)).scheduled == 10
+    path.write_text("[[stages\n")
+    with pytest.raises(UsageError, match="is no TOML"):
+        scenario.load(str(path))
