@@ -47,7 +47,7 @@ class World:
     queues: list["Queue"] = field(default_factory=list)  # every queue that a case made
     scope: str = ""  # the shared scope's id, once there is one
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     def slug(self, hint: str) -> str:
         """A slug that no other run gives: letters and digits only, since what else is allowed is not documented."""
