@@ -7,6 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from scaiqueue_reference.api.requests import PublishRequest
+
 JSON = {"Content-Type": "application/json"}
 
 
@@ -216,27 +218,7 @@ anything = st.recursive(
     max_leaves=10,
 )
 names = st.sampled_from(
-    [
-        "type",
-        "message_type",
-        "body",
-        "priority",
-        "priority_tier",
-        "labels",
-        "idempotency_key",
-        "correlation_id",
-        "causation_id",
-        "parent_id",
-        "content_type",
-        "ttl_seconds",
-        "deadline",
-        "delay_until",
-        "hitl_spec",
-        "batch_size",
-        "visibility_timeout_s",
-        "response",
-        "reason",
-    ]
+    [*PublishRequest.__struct_fields__, "batch_size", "visibility_timeout_s", "response", "reason", "failure_reason"]
 )
 
 
