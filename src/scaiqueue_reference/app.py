@@ -30,7 +30,8 @@ _SQLITE = "sqlite:///"
 class Server:
     """One process's server: `open` it, serve `app`, `close` it."""
 
-    app: ASGIApp  # after `open`
+    app: ASGIApp  # after `open`: what is served
+    plain: ASGIApp  # after `open`: the same without the hot shell
     keys: Mapping[str, str]  # tokens of the generated default keys by name; empty when a keys file is used
 
     def __init__(self, settings: Settings) -> None:
@@ -47,8 +48,8 @@ class Server:
         metrics, places = Metrics(), Places(self._broker)
         table = endpoints(MessageHandlers(self._broker, places), PlaceHandlers(places))
         service = Service(keyring, metrics, largest_body=self._settings.largest_body)
-        inner = fastapi_app(service, table, metrics)
-        self.app = HotShell(inner, service, {endpoint.name: endpoint for endpoint in table})  # type: ignore[assignment]
+        self.plain = fastapi_app(service, table, metrics)
+        self.app = HotShell(self.plain, service, {endpoint.name: endpoint for endpoint in table})  # type: ignore[assignment]
         self._agents = Agents(self._broker)
         self._agents.start()
 

@@ -11,7 +11,6 @@ import msgspec
 from scaiqueue_reference import events, lifecycle, ordering
 from scaiqueue_reference.clock import Clock, message_id
 from scaiqueue_reference.errors import (
-    ApiError,
     IdempotencyConflict,
     NotFound,
     NotOwner,
@@ -134,7 +133,7 @@ class Broker:
                 break
             try:
                 taken += await self.store.claim([waiting.id for waiting in next_up], claim)
-            except ApiError:
+            except BaseException:
                 await self.pending.put(next_up)
                 raise
         return taken

@@ -38,6 +38,6 @@ def message_id(at_us: int) -> str:
     return f"{head[:8]}-{head[8:]}-7{us << 2 | random.getrandbits(2):03x}-{tail[:4]}-{tail[4:]}"
 
 
-def resource_id(prefix: str) -> str:
-    """An opaque id such as `sc_0193…`; sorts by the time of creation."""
-    return f"{prefix}_{time.time_ns() // 1000:014x}{random.getrandbits(40):010x}"
+def resource_id(prefix: str, at_us: int) -> str:
+    """An opaque id such as `sc_0193…`; sorts by `at_us`."""
+    return f"{prefix}_{at_us:014x}{random.getrandbits(40):010x}"

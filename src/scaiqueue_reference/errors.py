@@ -1,6 +1,7 @@
 """What the API answers when it cannot do what was asked: a status, a stable code and one sentence.
 
 ApiError
+├── Disconnected                         400
 ├── TokenMissing, TokenInvalid           401
 ├── PermissionDenied, ModuleNotEnabled   403
 ├── NotFound                             404
@@ -32,6 +33,12 @@ class ApiError(Exception):
         self.message = str(self)
         self.details = tuple(details)
         self.retry_after = retry_after
+
+
+class Disconnected(ApiError):
+    """The client went away before its request was complete."""
+
+    status, code = 400, "REQUEST_INCOMPLETE"
 
 
 class TokenMissing(ApiError):

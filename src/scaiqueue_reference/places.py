@@ -52,20 +52,22 @@ class Places:
 
     async def create_scope(self, tenant_id: str, slug: str, display_name: str, description: str) -> Scope:
         """A scope with its five system queues; raises SlugTaken."""
+        created_us = self._clock.tick_us()
         scope = Scope(
-            id=resource_id("sc"),
+            id=resource_id("sc", created_us),
             tenant_id=tenant_id,
             slug=slug,
             display_name=display_name,
             description=description,
             state=PlaceState.ACTIVE,
-            created_us=self._clock.tick_us(),
+            created_us=created_us,
         )
-        names = {name: resource_id("q") for name in SYSTEM_QUEUES}
-        queues = [
-            self._queue(scope, id=queue_id, slug=name, display_name=name, dead_letter_id=names[DEAD_LETTER])
-            for name, queue_id in names.items()
-        ]
+        times = {name: self._clock.tick_us() for name in SYSTEM_QUEUES}
+        dead_letter_id = resource_id("q", times[DEAD_LETTER])
+        queues = []
+        for name, at_us in times.items():
+            queue_id = dead_letter_id if name == DEAD_LETTER else resource_id("q", at_us)
+            queues.append(self._queue(scope, queue_id, dead_letter_id, at_us, {"slug": name, "display_name": name}))
         await self._store.add_scope(scope, queues)
         return scope
 
@@ -75,12 +77,18 @@ class Places:
             raise WrongState("The scope is archived.")
         siblings = await self._store.queues(scope.id)
         dead_letter_id = next(queue.id for queue in siblings if queue.slug == DEAD_LETTER)
-        queue = self._queue(scope, id=resource_id("q"), dead_letter_id=dead_letter_id, **fields)
+        created_us = self._clock.tick_us()
+        queue = self._queue(scope, resource_id("q", created_us), dead_letter_id, created_us, fields)
         await self._store.add_queue(queue)
         return queue
 
-    def _queue(self, scope: Scope, **fields: object) -> Queue:
-        defaults: dict[str, object] = {
+    def _queue(
+        self, scope: Scope, queue_id: str, dead_letter_id: str, created_us: int, fields: Mapping[str, object]
+    ) -> Queue:
+        values: dict[str, object] = {
+            "id": queue_id,
+            "dead_letter_id": dead_letter_id,
+            "created_us": created_us,
             "scope_id": scope.id,
             "tenant_id": scope.tenant_id,
             "description": "",
@@ -90,9 +98,8 @@ class Places:
             "overflow_policy": "reject",
             "max_retries": DEFAULT_MAX_RETRIES,
             "state": PlaceState.ACTIVE,
-            "created_us": self._clock.tick_us(),
         }
-        return msgspec.convert(defaults | fields, Queue)
+        return msgspec.convert({**values, **fields}, Queue)
 
     async def update_scope(self, scope: Scope, fields: Mapping[str, object]) -> Scope:
         """Changes a scope's names."""

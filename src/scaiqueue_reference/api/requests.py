@@ -19,6 +19,9 @@ _LARGEST_VISIBILITY_S = 43_200  # half a day
 _LONGEST_LIFE_S = 315_360_000  # ten years
 _MOST_LABELS = 256
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_EARLIEST_US = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+_LATEST_US = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _FRACTION = re.compile(r"(\.\d{6})(\d+)")
 
 _Slug = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")]
@@ -257,12 +260,18 @@ def moment(field: str, value: _Moment) -> int | None:
     if value is None:
         return None
     try:
-        if isinstance(value, str):
-            at = datetime.fromisoformat(_FRACTION.sub(r"\1", value))
-            micros = ((at if at.tzinfo else at.replace(tzinfo=UTC)) - _EPOCH) // timedelta(microseconds=1)
-            beyond = _FRACTION.search(value)
-            return micros + (1 if beyond and int(beyond[2]) else 0)
-        at = _EPOCH + timedelta(seconds=value)
-        return max((at - _EPOCH) // timedelta(microseconds=1), 0)
+        micros = _micros(value)
     except (ValueError, OverflowError) as error:
         raise Invalid((field, "must be an RFC 3339 time, or seconds since 1970")) from error
+    if not _EARLIEST_US <= micros <= _LATEST_US:
+        raise Invalid((field, "must lie in the years 1 to 9999 (UTC)"))
+    return micros
+
+
+def _micros(value: str | float) -> int:
+    if not isinstance(value, str):
+        return timedelta(seconds=value) // _MICROSECOND
+    at = datetime.fromisoformat(_FRACTION.sub(r"\1", value))
+    beyond = _FRACTION.search(value)
+    rounded = 1 if beyond and int(beyond[2]) else 0
+    return ((at if at.tzinfo else at.replace(tzinfo=UTC)) - _EPOCH) // _MICROSECOND + rounded

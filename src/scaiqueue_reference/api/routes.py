@@ -20,7 +20,7 @@ _SCHEMAS = "#/components/schemas/{name}"
 
 def fastapi_app(service: Service, table: Sequence[Endpoint], metrics: Metrics) -> FastAPI:
     """The application; each route is `service.answer` for its endpoint."""
-    app = FastAPI(title="ScaiQueue reference server", redirect_slashes=False, docs_url="/docs", redoc_url=None)
+    app = FastAPI(title="ScaiQueue reference server", redirect_slashes=False, docs_url=None, redoc_url=None)
     shapes = [endpoint.shape for endpoint in table if endpoint.shape is not None]
     schemas, components = msgspec.json.schema_components(shapes, ref_template=_SCHEMAS)
     by_shape = dict(zip(shapes, schemas, strict=True))

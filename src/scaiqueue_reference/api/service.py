@@ -2,17 +2,18 @@
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from scaiqueue_reference.api.call import AsgiScope, Call, Receive, Reply, failure, request_id, success
 from scaiqueue_reference.api.endpoints import Endpoint
 from scaiqueue_reference.api.metrics import Metrics
 from scaiqueue_reference.auth import Keyring
-from scaiqueue_reference.errors import ApiError, PayloadTooLarge, UnsupportedMediaType
+from scaiqueue_reference.errors import ApiError, Disconnected, PayloadTooLarge, UnsupportedMediaType
 
 _log = logging.getLogger(__name__)
 
-Headers = Iterable[tuple[bytes, bytes]]
+# A client that sends too much reads its answer only after it has sent everything; up to here it may finish.
+_DRAIN = 64 * 1024 * 1024
 
 
 class Service:
@@ -63,21 +64,32 @@ class Service:
         event = await receive()
         body: bytes = event.get("body", b"")
         if event.get("more_body"):
-            chunks = [body]
-            size = len(body)
-            while event.get("more_body"):
-                event = await receive()
-                chunks.append(event.get("body", b""))
-                size += len(chunks[-1])
-                if size > self._largest_body:
-                    break
-            body = b"".join(chunks)
+            body = await self._long_body(body, receive)
+        elif event["type"] == "http.disconnect":
+            raise Disconnected
         if len(body) > self._largest_body:
             raise PayloadTooLarge(
                 f"The request body is larger than {self._largest_body} bytes.",
                 details=[("body", f"must be at most {self._largest_body} bytes with everything around it")],
             )
         return body
+
+    async def _long_body(self, first: bytes, receive: Receive) -> bytes:
+        """All chunks joined; of a body that is too large only so much as shows it, the rest is read and dropped."""
+        chunks, kept, dropped = [first], len(first), 0
+        more = True
+        while more and dropped < _DRAIN:
+            event = await receive()
+            if event["type"] == "http.disconnect":
+                raise Disconnected
+            chunk: bytes = event.get("body", b"")
+            more = event.get("more_body", False)
+            if kept <= self._largest_body:
+                chunks.append(chunk)
+                kept += len(chunk)
+            else:
+                dropped += len(chunk)
+        return b"".join(chunks)
 
 
 def _check_media_type(content_type: bytes) -> None:

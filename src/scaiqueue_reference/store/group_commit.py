@@ -1,4 +1,4 @@
-"""One thread that owns the writing connection and commits many operations at once.
+"""The writing connection, and commits that many operations share.
 
 Operations that arrive while a commit is on its way to the disk share the next one: the cost of reaching the disk is
 divided by their number. An operation's future is done only after the commit that holds it.
@@ -6,9 +6,11 @@ divided by their number. An operation's future is done only after the commit tha
 
 import asyncio
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from queue import Empty, SimpleQueue
+from operator import attrgetter
+from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
 
@@ -48,71 +50,97 @@ class Transaction:
 
 
 Operation = Callable[[Transaction], T]
-_Job = tuple[Operation[Any], "asyncio.Future[Any]"]
+_Job = tuple[Operation[Any], "asyncio.Future[Any]", bool]
+_Outcome = tuple[Any, BaseException | None]
 
 
 class GroupCommit:
-    """Runs operations in the order in which they were submitted; belongs to one event loop."""
+    """Runs operations in the order in which they were submitted; belongs to one event loop.
+
+    Statements take microseconds and run on the loop; the commit waits for the disk in a thread. Running the statements
+    in the thread as well was slower: each of them passes the interpreter's lock to and fro.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._jobs: deque[_Job] = deque()
+        self._busy = False  # a batch is scheduled or on its way to the disk
         self._loop = asyncio.get_running_loop()
+        self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name="rows-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, operation: Operation[T]) -> "asyncio.Future[T]":
-        """A future of the operation's result; it raises what the operation raised, or Unavailable."""
+    def submit(self, operation: Operation[T], *, slow: bool = False) -> "asyncio.Future[T]":
+        """A future of the operation's result; it raises what the operation raised, or Unavailable.
+
+        `slow`: it may take longer than an event loop should stand still, and runs in the thread.
+        """
         future: asyncio.Future[T] = self._loop.create_future()
-        self._jobs.put((operation, future))
+        self._jobs.append((operation, future, slow))
+        if not self._busy:
+            self._busy = True
+            self._loop.call_soon(self._begin)
         return future
 
     async def close(self) -> None:
         """Commits what was submitted, then ends the thread."""
-        self._jobs.put(None)
+        await self.submit(lambda _: None)
+        self._work.put(None)
         await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
-        going = True
-        while going:
-            jobs, going = self._next_batch()
-            if jobs:
-                outcomes = self._commit(jobs)
-                self._loop.call_soon_threadsafe(_deliver, jobs, outcomes)
+        while (work := self._work.get()) is not None:
+            work()
 
-    def _next_batch(self) -> tuple[list[_Job], bool]:
-        jobs: list[_Job] = []
-        job = self._jobs.get()
-        while job is not None:
-            jobs.append(job)
-            if len(jobs) == LARGEST_BATCH:
-                return jobs, True
-            try:
-                job = self._jobs.get_nowait()
-            except Empty:
-                return jobs, True
-        return jobs, False
+    def _begin(self) -> None:
+        jobs = [self._jobs.popleft() for _ in range(min(len(self._jobs), LARGEST_BATCH))]
+        if any(slow for _, _, slow in jobs):
+            self._work.put(lambda: self._commit(jobs, self._execute(jobs)))
+        else:
+            outcomes = self._execute(jobs)
+            self._work.put(lambda: self._commit(jobs, outcomes))
 
-    def _commit(self, jobs: list[_Job]) -> list[tuple[Any, BaseException | None]]:
+    def _execute(self, jobs: list[_Job]) -> list[_Outcome]:
         cursor = self._connection.cursor()
-        outcomes: list[tuple[Any, BaseException | None]] = []
         try:
             cursor.execute("BEGIN IMMEDIATE")
             transaction = Transaction(cursor)
-            for operation, _ in jobs:
-                outcomes.append(_attempt(operation, transaction))
+            outcomes = [_attempt(operation, transaction) for operation, _, _ in jobs]
             if transaction.journal:
-                cursor.executemany(_ADD_LINES, [_line(entry) for entry in transaction.journal])
-            cursor.execute("COMMIT")
+                cursor.executemany(_ADD_LINES, map(_line, transaction.journal))
         except sqlite3.Error as error:
-            if self._connection.in_transaction:
-                self._connection.rollback()
-            failure = Unavailable(f"The rows could not be written: {error}")
-            return [(None, failure) for _ in jobs]
+            return self._undo(jobs, error)
         return outcomes
 
+    def _commit(self, jobs: list[_Job], outcomes: list[_Outcome]) -> None:
+        if self._connection.in_transaction:
+            try:
+                self._connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                outcomes = self._undo(jobs, error)
+        self._loop.call_soon_threadsafe(self._finish, jobs, outcomes)
 
-def _attempt(operation: Operation[Any], transaction: Transaction) -> tuple[Any, BaseException | None]:
+    def _undo(self, jobs: list[_Job], error: sqlite3.Error) -> list[_Outcome]:
+        if self._connection.in_transaction:
+            self._connection.rollback()
+        failure = Unavailable(f"The rows could not be written: {error}")
+        return [(None, failure) for _ in jobs]
+
+    def _finish(self, jobs: list[_Job], outcomes: list[_Outcome]) -> None:
+        for (_, future, _), (result, error) in zip(jobs, outcomes, strict=True):
+            if future.cancelled():
+                continue
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+        if self._jobs:
+            self._begin()
+        else:
+            self._busy = False
+
+
+def _attempt(operation: Operation[Any], transaction: Transaction) -> _Outcome:
     try:
         return operation(transaction), None
     except sqlite3.OperationalError:
@@ -121,15 +149,4 @@ def _attempt(operation: Operation[Any], transaction: Transaction) -> tuple[Any, 
         return None, error
 
 
-def _line(entry: Entry) -> tuple[object, ...]:
-    return tuple(getattr(entry, name) for name in Entry.__struct_fields__)
-
-
-def _deliver(jobs: list[_Job], outcomes: list[tuple[Any, BaseException | None]]) -> None:
-    for (_, future), (result, error) in zip(jobs, outcomes, strict=True):
-        if future.cancelled():
-            continue
-        if error is None:
-            future.set_result(result)
-        else:
-            future.set_exception(error)
+_line = attrgetter(*Entry.__struct_fields__)

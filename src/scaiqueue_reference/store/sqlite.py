@@ -135,7 +135,7 @@ class SQLiteStore:
                     transaction.cursor.execute(f"DELETE FROM {table} WHERE scope_id = ?", (scope_id,))  # noqa: S608
                 transaction.cursor.execute("DELETE FROM scopes WHERE id = ?", (scope_id,))
 
-        await self._writer.submit(delete)
+        await self._writer.submit(delete, slow=True)
         self._scopes.pop(scope_id, None)
         self._queues = {key: queue for key, queue in self._queues.items() if queue.scope_id != scope_id}
 
@@ -159,7 +159,7 @@ class SQLiteStore:
                 transaction.cursor.execute(f"DELETE FROM {_TABLE} WHERE queue_id = ?", (queue_id,))  # noqa: S608
                 transaction.cursor.execute("DELETE FROM queues WHERE id = ?", (queue_id,))
 
-        await self._writer.submit(delete)
+        await self._writer.submit(delete, slow=True)
         self._queues.pop(queue_id, None)
 
     async def depths(self, scope_id: str) -> Mapping[str, Depth]:

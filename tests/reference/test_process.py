@@ -1,0 +1,144 @@
+"""The server as a process: its ready line, how it stops, what it keeps, what it says when it cannot start."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+Running = Callable[..., Any]
+
+
+@pytest.fixture
+def closing() -> Iterator[Callable[[Any], Any]]:
+    """`closing(api)` is the api, whose connections are closed after the test."""
+    with ExitStack() as stack:
+
+        def closing(api: Any) -> Any:
+            stack.enter_context(api.http)
+            return api
+
+        yield closing
+
+
+def test_the_ready_line_is_one_json_object_and_all_of_standard_output(running: Running) -> None:
+    """With a URL that answers and the six default keys."""
+    with running() as server:
+        assert set(server.keys) == {"all", "view", "publish", "consume", "manage", "foreign"}
+        assert httpx.get(server.url + "/health").json() == {"status": "ok"}
+        assert server.stop() == 0
+        assert server.process.stdout.read() == b""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_finishes_what_is_in_flight_and_exits_0(
+    running: Running, client: Any, closing: Any, number: signal.Signals
+) -> None:
+    """Every publish that was under way is answered or refused at the door, none is cut."""
+    with running() as server:
+        api = closing(client(server))
+        api.new_scope()
+        api.new_queue()
+        with ThreadPoolExecutor(4) as pool:
+            calls = [pool.submit(api.try_publish) for _ in range(40)]
+            calls[0].result()
+            server.process.send_signal(number)
+            for call in calls:
+                try:
+                    assert call.result().status_code == 201
+                except (httpx.ConnectError, httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+                    continue
+        assert server.process.wait(15) == 0
+
+
+def test_the_server_ends_with_its_parent(command: Any, environment: dict[str, str]) -> None:
+    """A parent that is killed leaves no server behind."""
+    parent = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    line = command("--port", "0", "--with-parent", str(parent.pid))
+    server = subprocess.Popen(line, stdout=subprocess.PIPE, env=environment)
+    assert server.stdout is not None
+    assert b"ready" in server.stdout.readline()
+    parent.kill()
+    assert server.wait(15) == 0
+    parent.wait()
+    parent.stdin.close()  # type: ignore[union-attr]
+    server.stdout.close()
+
+
+def test_a_kept_database_keeps_messages_claims_and_keys(
+    running: Running, client: Any, closing: Any, tmp_path: Path
+) -> None:
+    """The second run over the same file goes on where the first one ended."""
+    database = f"sqlite:///{tmp_path / 'kept.sqlite3'}"
+    with running("--database", database) as server:
+        api = closing(client(server))
+        api.new_scope()
+        api.new_queue()
+        held, waiting = api.publish()["id"], api.publish()["id"]
+        assert api.claim(1)[0]["id"] == held
+        first_keys = server.keys
+        assert server.stop() == 0
+    with running("--database", database) as server:
+        assert server.keys == first_keys
+        again = closing(client(server))
+        again.scope, again.queue = api.scope, api.queue
+        assert again.depth() == (1, 1)
+        assert [message["id"] for message in again.claim(5)] == [waiting]
+        assert again.act("complete", held).status_code == 200
+
+
+def test_two_servers_do_not_share_keys_nor_leave_files(running: Running, tmp_path: Path) -> None:
+    """Default keys are random; the temporary database goes with the server."""
+    with running() as one, running() as two:
+        assert set(one.keys.values()).isdisjoint(two.keys.values())
+
+
+def test_a_keys_file_replaces_the_default_keys(running: Running, tmp_path: Path) -> None:
+    """Its tokens are not printed."""
+    (tmp_path / "keys.toml").write_text("[keys.me]\ntoken='sgk_me'\ntenant='t'\npermissions=['view']\n")
+    with running("--keys", str(tmp_path / "keys.toml")) as server:
+        assert server.keys == {}
+        listed = httpx.get(f"{server.url}/v1/modules/scaiqueue/scopes", headers={"Authorization": "Bearer sgk_me"})
+        assert listed.json()["data"] == []
+
+
+def _fails(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=30)
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stderr
+
+
+def test_what_cannot_start_says_why_in_one_line(command: Any, environment: dict[str, str], tmp_path: Path) -> None:
+    """2 for wrong usage, 3 for a port, a file or a database that cannot be used."""
+    assert _fails(command("--port", "x"), environment)[0] == 2
+    assert _fails(command("--keys", str(tmp_path / "none")), environment)[0] == 2
+    assert _fails(command("--port", "0", "--database", f"sqlite:///{tmp_path}/no/such/file"), environment)[0] == 3
+    (tmp_path / "text").write_text("this is no database, and long enough to be one" * 100)
+    assert _fails(command("--port", "0", "--database", f"sqlite:///{tmp_path}/text"), environment)[0] == 3
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        code, says = _fails(command("--port", str(taken.getsockname()[1])), environment)
+        assert (code, "cannot be used" in says) == (3, True)
+
+
+def test_logs_are_json_lines_with_the_request_id(command: Any, environment: dict[str, str]) -> None:
+    """On standard error, and only when asked for."""
+    pipe = subprocess.PIPE
+    server = subprocess.Popen(command("--port", "0", "--log-level", "info"), stdout=pipe, stderr=pipe, env=environment)
+    ready = json.loads(server.stdout.readline())  # type: ignore[union-attr]
+    headers = {"Authorization": f"Bearer {ready['keys']['view']}"}
+    answer = httpx.get(f"{ready['url']}/v1/modules/scaiqueue/scopes", headers=headers)
+    server.terminate()
+    _, errors = server.communicate(timeout=15)
+    lines = [json.loads(line) for line in errors.splitlines()]
+    mine = [line for line in lines if line.get("request_id") == answer.headers["x-request-id"]]
+    assert [line["message"] for line in mine] == ["list_scopes 200"]
+    assert ready["keys"]["view"].encode() not in errors
