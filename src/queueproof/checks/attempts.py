@@ -38,7 +38,7 @@ _KEPT = ("row", "op", "inv", "ret", "attempts", "bound", "count", "other", "kind
 
 def _too_high(facts: Facts, judged: pl.DataFrame, every: pl.DataFrame) -> pl.DataFrame:
     """Attempts above what all other deliveries and unknown claims together can explain."""
-    judged = judged.filter((pl.col("attempts") > 1))
+    judged = judged.filter(pl.col("attempts") > 1)
     if judged.height == 0:
         return _none()
     unknown = facts.unknown_claims
@@ -112,7 +112,7 @@ def _too_low(facts: Facts, judged: pl.DataFrame) -> pl.DataFrame:
 
 
 def _releases(facts: Facts, judged: pl.DataFrame) -> pl.DataFrame:
-    """Adds `begun`, releases that may have acted before the delivery's answer, and `ended`, those certainly before it."""
+    """Adds `begun`, releases that may have acted before the delivery returned, and `ended`, those certainly before it."""
     releases = facts.frees.filter(pl.col("verb") == "release").join(judged.select("m").unique(), on="m", how="semi")
     number = pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("m")
     for name, on, side in (("begun", "ret", "inv"), ("ended", "inv", "ret")):
@@ -143,18 +143,18 @@ def _finding(row: Row) -> Finding:
             f"invoked before this answer came, {second(row['ret'], zero)} after its claim was invoked"
         ),
         "count": (
-            f"attempts {row['attempts']} < {row['bound']} = 1 + {row['count']} deliveries answered before this claim was "
-            "invoked, less the releases that may have acted"
+            f"attempts {row['attempts']} < {row['bound']} = 1 + {row['count']} deliveries answered before this claim "
+            "was invoked, less the releases that may have acted"
         ),
         "after": (
-            f"attempts {row['attempts']} < {row['bound']}, which it must reach after an earlier delivery that was answered "
-            "before this claim was invoked, less the releases that may lie between"
+            f"attempts {row['attempts']} < {row['bound']}, which it must reach after an earlier delivery that was "
+            "answered before this claim was invoked, less the releases that may lie between"
         ),
     }
     return Finding(
         check=CHECK,
         requirement="CLAIM-4",
-        summary=f"message {message} says attempts {row['attempts']} where only {_words(row)} {row['bound']} is possible",
+        summary=f"message {message} says attempts {row['attempts']}, where {_words(row)} {row['bound']} is possible",
         operations=(row["op"],) if row["kind"] != "after" else (row["other"], row["op"]),
         proof=proofs[row["kind"]],
         assumes=(ONE_NAME_ONE_MESSAGE, ALL_RECORDED),

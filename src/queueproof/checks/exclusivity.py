@@ -103,7 +103,7 @@ def _neighbours(holds: pl.DataFrame, missed: pl.DataFrame) -> pl.DataFrame:
 
 
 def _none() -> pl.DataFrame:
-    schema = {name: pl.Int64 for name in _PAIR} | {"row": pl.UInt32, "first_extend": pl.Boolean, "twin": pl.Boolean}
+    schema = dict.fromkeys(_PAIR, pl.Int64) | {"row": pl.UInt32, "first_extend": pl.Boolean, "twin": pl.Boolean}
     return pl.DataFrame(schema=schema)
 
 
@@ -217,7 +217,7 @@ def _twin_proof(row: Row, zero: int) -> str:
 
 
 def _proof(row: Row, zero: int) -> str:
-    one, other = ("extend", "claim") if row["first_extend"] else ("first claim", "second claim")
+    other = "claim" if row["first_extend"] else "second claim"
     text = (
         f"the {other} returned at {second(row['ret'], zero)} < {second(row['first_inv'], zero)} + "
         f"{span(row['first_timeout'])}, certain until {second(row['first_end'], zero)}"

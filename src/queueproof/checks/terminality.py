@@ -33,8 +33,8 @@ def _finding(row: Row) -> Finding:
         summary=f"message {delivery['message']} was delivered again after it had been completed",
         operations=(row["done"], row["op"]),
         proof=(
-            f"the complete returned at {second(row['done_ret'], zero)} < {second(row['inv'], zero)}, when the claim that "
-            "returned the message was invoked"
+            f"the complete returned at {second(row['done_ret'], zero)} < {second(row['inv'], zero)}, when the claim "
+            "that returned the message was invoked"
         ),
         assumes=(ONE_NAME_ONE_MESSAGE,),
         message=delivery["message"],

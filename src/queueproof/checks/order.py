@@ -1,0 +1,291 @@
+"""The first delivery of a message may not overtake one that should have gone first and was certainly waiting.
+
+Under fifo, b overtakes a if a's publish was answered before b's was invoked, and a's first claim was invoked only after
+the claim C that returned b had come back. Under priority and deadline a must have a smaller rank instead, and be
+published before C was invoked.
+
+That a was waiting has to be certain. A claim whose answer was lost may have held it and given it back uncounted (a
+server may undo what it could not deliver), so an unknown claim of the queue invoked before C came back turns the
+violation into a note, and the note needs `attempts == 1` on both sides.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Literal
+
+import polars as pl
+
+from queueproof.checks.facts import FOREVER, Facts, facts_of
+from queueproof.checks.finding import Finding
+from queueproof.checks.telling import ALL_RECORDED, Row, names, second, tell
+from queueproof.evidence.history import History
+
+CHECK = "order"
+Ordering = Literal["fifo", "priority", "deadline"]
+
+# Publishes closer than this may have got one time stamp, or stamps of two clocks: told, not judged (docs/checks.md).
+FIFO_GATE_NS = 5_000_000
+
+# A server may raise messages that have waited (priority_aging, formula unknown): only fresh ones are judged.
+FRESH_NS = 5_000_000_000
+
+# Ranks of one priority tier lie within one multiple of this (contract/wire.py, rank).
+TIER = 1001
+
+
+def check_order(
+    history: History | Facts,
+    orderings: Mapping[str, Ordering],
+    *,
+    disturbed: Sequence[tuple[int, int]] = (),
+    unmodelled: Collection[str] = (),
+) -> list[Finding]:
+    """ORD-1 (fifo), ORD-2 (deadline), ORD-3 and ORD-4 (priority, within a tier and across).
+
+    `orderings`: queue id → its ordering; other queues are not judged. A message published with a delay or a ttl must
+    have no rank. `disturbed`: times [from, to] in ns in which a fault was injected: claims of those times are not judged.
+    """
+    facts = facts_of(history, unmodelled=unmodelled)
+    findings = []
+    for ordering in ("fifo", "priority", "deadline"):
+        queues = facts.codes([queue for queue, kind in orderings.items() if kind == ordering])
+        messages = _messages(facts, queues, ranked=ordering != "fifo", deadlines=ordering == "deadline")
+        if messages.height:
+            waiting = messages.filter("waited").sort("sure")
+            claimed = _undisturbed(messages.filter("first_one"), disturbed)
+            found = _fifo(waiting, claimed) if ordering == "fifo" else _ranked(waiting, claimed, ordering)
+            findings += _told(facts, found, ordering) + _told(facts, _within_answers(claimed, ordering), ordering)
+    return findings
+
+
+# ── what is known of each message ─────────────────────────────────────────────────────────────────────────────────
+
+
+def _messages(facts: Facts, queues: list[int], *, ranked: bool, deadlines: bool) -> pl.DataFrame:
+    """One row a token of the queues: when it was made, and when it was first claimed.
+
+    `born`: it was not there before; `sure`: it was there from then on (FOREVER if never acknowledged); `inv`, `ret`:
+    the claim that first returned it; `waited`: nothing but that claim can have taken it before.
+    """
+    publishes = facts.publishes.filter(pl.col("q").is_in(queues) & pl.col("t").is_not_null())
+    if publishes.height == 0:
+        return publishes
+    table = _born(_one_clock_queues(facts, publishes), facts, ranked=ranked, deadlines=deadlines)
+    table = table.join(_first_deliveries(facts, queues), on="t", how="left")
+    table = table.with_columns(inv=pl.col("inv").fill_null(FOREVER), ret=pl.col("ret").fill_null(FOREVER))
+    table = _first_touch(facts, table)
+    unknown = facts.unknown_claims.group_by("q").agg(unknown=pl.col("inv").min(), unknown_dom=pl.col("dom").unique())
+    table = table.join(unknown, on="q", how="left").with_columns(
+        unknown=pl.when(pl.col("unknown_dom").list.set_difference(pl.concat_list("dom")).list.len() > 0)
+        .then(-1)
+        .otherwise(pl.col("unknown"))
+        .fill_null(FOREVER)
+    )
+    one = (pl.col("attempts") == 1).fill_null(False)
+    first = pl.col("attempts").is_null() | (pl.col("attempts") == 1)
+    return table.with_columns(
+        one=one,
+        waited=(pl.col("sure") < FOREVER) & first & (pl.col("touched") >= pl.col("ret")),
+        first_one=(pl.col("inv") < FOREVER) & first & pl.col("at_home") & (pl.col("touched") >= pl.col("ret")),
+    ).select(_COLUMNS)
+
+
+_COLUMNS = (
+    "t",
+    "q",
+    "publish",
+    "born",
+    "sure",
+    "rank",
+    "row",
+    "op",
+    "position",
+    "inv",
+    "ret",
+    "one",
+    "unknown",
+    "waited",
+    "first_one",
+)
+
+
+def _born(publishes: pl.DataFrame, facts: Facts, *, ranked: bool, deadlines: bool) -> pl.DataFrame:
+    sole = publishes.join(facts.home.select("t"), on="t", how="semi")
+    if ranked:
+        sole = sole.filter(pl.col("rank").is_not_null())
+    if not deadlines:
+        sole = sole.join(facts.untimed.select("t").drop_nulls().unique(), on="t", how="anti")
+    again = sole.filter(pl.col("t").is_duplicated())
+    once = sole.filter(~pl.col("t").is_duplicated()).select(
+        "t", "q", "dom", publish="op", born="inv", sure=pl.when("ok").then("ret").otherwise(FOREVER), rank="rank"
+    )
+    several = again.group_by("t").agg(
+        q=pl.col("q").first(),
+        dom=pl.col("dom").first(),
+        publish=pl.col("op").first(),
+        born=pl.col("inv").min(),
+        sure=pl.when("ok").then("ret").otherwise(FOREVER).min(),
+        rank=pl.col("rank").first(),
+        ranks=pl.col("rank").n_unique(),
+    )
+    return pl.concat([once, several.filter(pl.col("ranks") == 1).select(once.columns)])
+
+
+def _one_clock_queues(facts: Facts, publishes: pl.DataFrame) -> pl.DataFrame:
+    if facts.one_clock:
+        return publishes
+    doms = pl.concat([publishes.select("q", "dom"), facts.claims.select("q", "dom")]).unique()
+    return publishes.join(doms.filter(pl.col("q").is_duplicated()).select("q"), on="q", how="anti")
+
+
+def _first_deliveries(facts: Facts, queues: list[int]) -> pl.DataFrame:
+    """Each token's first delivery from any queue; `at_home` if it came from one of the queues."""
+    firsts = facts.deliveries.filter(pl.col("t").is_not_null()).unique("t", keep="first", maintain_order=True)
+    return firsts.select("t", "row", "op", "position", "inv", "ret", "attempts", at_home=pl.col("q").is_in(queues))
+
+
+def _first_touch(facts: Facts, table: pl.DataFrame) -> pl.DataFrame:
+    """Adds `touched`: when a complete, fail, release or extend of the token's message was first invoked."""
+    ids = pl.concat([facts.publishes.select("t", "m"), facts.deliveries.select("t", "m")]).drop_nulls().unique()
+    touches = pl.concat([facts.frees.select("m", "inv"), facts.extends.select("m", "inv")])
+    first = touches.group_by("m").agg(touched=pl.col("inv").min())
+    first = ids.join(first, on="m").group_by("t").agg(pl.col("touched").min())
+    return table.join(first, on="t", how="left").with_columns(pl.col("touched").fill_null(FOREVER))
+
+
+def _undisturbed(claimed: pl.DataFrame, disturbed: Sequence[tuple[int, int]]) -> pl.DataFrame:
+    for start, end in disturbed:
+        claimed = claimed.filter((pl.col("ret") < start) | (pl.col("inv") > end))
+    return claimed
+
+
+# ── overtaking ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _fifo(waiting: pl.DataFrame, claimed: pl.DataFrame) -> pl.DataFrame:
+    judged = _overtaken(waiting, claimed.with_columns(at=pl.col("born") - FIFO_GATE_NS), ["q"])
+    close = claimed.join(judged, on="t", how="anti")
+    close = _overtaken(waiting, close.with_columns(at=pl.col("born")), ["q"])
+    return pl.concat([judged, close.with_columns(sound=pl.lit(False))])
+
+
+def _ranked(waiting: pl.DataFrame, claimed: pl.DataFrame, ordering: str) -> pl.DataFrame:
+    """Pairs with a smaller rank, by halving the ranks: two ranks differ first in one bit, and there one is smaller.
+
+    For each bit: those with it clear against those with it set, among equals in all higher bits. One pass over time a
+    bit, so O(n log K) for K ranks.
+    """
+    if ordering == "priority":
+        claimed = claimed.filter(pl.col("ret") - pl.col("born") <= FRESH_NS)
+    ranks = pl.concat([waiting["rank"], claimed["rank"]]).unique().sort()
+    dense = pl.DataFrame({"rank": ranks}).with_row_index("place")
+    waiting = waiting.join(dense, on="rank", how="left", maintain_order="left")
+    claimed = claimed.join(dense, on="rank", how="left").with_columns(at=pl.col("inv"))
+    found = []
+    for bit in range(max(1, (len(ranks) - 1).bit_length())):
+        node, half = (pl.col("place") // (2 << bit)).alias("node"), (pl.col("place") // (1 << bit)) % 2
+        better = waiting.filter(half == 0).with_columns(node)
+        worse = claimed.filter(half == 1).with_columns(node)
+        found.append(_overtaken(better, worse, ["q", "node"]))
+    return pl.concat(found).unique("t", keep="first", maintain_order=True)
+
+
+def _overtaken(waiting: pl.DataFrame, claimed: pl.DataFrame, by: list[str]) -> pl.DataFrame:
+    """The claimed for which one that was there before `at` was first claimed only after they had come back."""
+    longest = waiting.with_columns(longest=pl.col("inv").cum_max().over(by))
+    leader = pl.col("inv") == pl.col("longest")
+    longest = longest.with_columns(
+        pl.when(leader).then(pl.col(name)).forward_fill().over(by).alias(f"other_{name}")
+        for name in ("t", "publish", "op", "sure", "one", "rank")
+    )
+    longest = longest.select(*by, "longest", pl.col("sure").alias("there"), pl.selectors.starts_with("other_"))
+    joined = claimed.sort("at").join_asof(
+        longest, left_on="at", right_on="there", by=by, allow_exact_matches=False, check_sortedness=False
+    )
+    over = joined.filter(pl.col("longest") > pl.col("ret"))
+    sound = pl.col("ret") < pl.col("unknown")
+    counted = pl.col("one") & (pl.col("other_one") | (pl.col("longest") == FOREVER))
+    over = over.with_columns(sound=sound, told=sound | counted).filter("told")
+    return over.select(_PAIR)
+
+
+_PAIR = (
+    "t",
+    "row",
+    "op",
+    "inv",
+    "ret",
+    "born",
+    "publish",
+    "rank",
+    "longest",
+    "other_publish",
+    "other_op",
+    "other_sure",
+    "other_rank",
+    "sound",
+)
+
+
+def _within_answers(claimed: pl.DataFrame, ordering: str) -> pl.DataFrame:
+    """Within one answer: a later position holds one that should have stood earlier. Told as a note."""
+    several = claimed.filter(pl.col("op").is_duplicated()).sort("op", "position")
+    key = "sure" if ordering == "fifo" else "rank"
+    best = pl.col(key).reverse().cum_min().shift(1).reverse().over("op")
+    several = several.with_columns(best=best)
+    worse = pl.col("best") < (pl.col("born") - FIFO_GATE_NS if ordering == "fifo" else pl.col("rank"))
+    several = several.filter(worse)
+    missing = {name: pl.lit(None, pl.Int64) for name in ("other_publish", "other_op", "other_sure", "other_rank")}
+    return several.with_columns(**missing, longest=pl.lit(0, pl.Int64), sound=pl.lit(False)).select(_PAIR)
+
+
+# ── words ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _told(facts: Facts, found: pl.DataFrame, ordering: str) -> list[Finding]:
+    calls = names(facts, [*found["publish"].head(1000), *found["other_publish"].drop_nulls().head(1000)])
+    found = found.sort(pl.col("sound").not_(), "inv", "row")
+    return tell(facts, found, lambda row: _finding(row, calls, ordering))
+
+
+def _finding(row: Row, calls: dict[int, Row], ordering: str) -> Finding:
+    delivery = row["row"]
+    within = row["other_publish"] is None
+    across = ordering == "priority" and not within and row["rank"] // TIER != row["other_rank"] // TIER
+    requirement = {"fifo": "ORD-1", "deadline": "ORD-2", "priority": "ORD-4" if across else "ORD-3"}[ordering]
+    operations = [row["publish"], row["op"]] if within else [row["other_publish"], row["publish"], row["op"]]
+    if row["other_op"] is not None:
+        operations.append(row["other_op"])
+    first = "a message of the same answer" if within else f"message {calls[row['other_publish']]['message']}"
+    passed = "stands before" if within else "overtook"
+    return Finding(
+        check=CHECK,
+        requirement=requirement,
+        summary=f"message {delivery['message']} {passed} {first} in a {ordering} queue",
+        operations=tuple(operations),
+        proof=_within_proof(ordering) if within else _proof(row, calls, ordering),
+        assumes=() if within else (ALL_RECORDED, "no rule moves or ages messages of this queue"),
+        weight="violation" if row["sound"] else "note",
+        message=delivery["message"],
+        queue=delivery["queue"],
+    )
+
+
+def _within_proof(ordering: str) -> str:
+    key = "was published before it" if ordering == "fifo" else "has a better rank"
+    return f"a later position of one answer holds a message that {key}"
+
+
+def _proof(row: Row, calls: dict[int, Row], ordering: str) -> str:
+    zero = calls[row["other_publish"]]["inv"]
+    if ordering == "fifo":
+        sure, born = second(row["other_sure"], zero), second(row["born"], zero)
+        before = f"its publish returned at {sure} < {born}, when the other was sent"
+    else:
+        before = (
+            f"rank {row['other_rank']} < {row['rank']}, published by {second(row['other_sure'], zero)} < "
+            f"{second(row['inv'], zero)}, when the claim was sent"
+        )
+    return (
+        f"{before}; the claim that returned the other came back at {second(row['ret'], zero)} < "
+        f"{second(row['longest'], zero)}, when the first claim of the overtaken message was sent"
+    )
