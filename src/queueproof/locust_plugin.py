@@ -1,0 +1,80 @@
+"""The door for Locust: its options and hooks, and the user class that a locustfile names.
+
+A locustfile imports this module and declares a subclass of `QueueUser`; `locust -f load/locustfile.py --host URL`
+then runs a scenario, with Locust's web page, `--processes`, `--master` and `--worker`. The exit code is the verdict's,
+and the run directory is the same as with `queueproof load`.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import gevent
+from locust import User, events, task
+from locust.argument_parser import LocustArgumentParser
+from locust.env import Environment
+
+from queueproof.errors import QueueproofError
+from queueproof.evidence.run import MANIFEST, RunDirectory, manifest_of
+from queueproof.swarm.attachment import Attachment
+from queueproof.verdict import load_judge
+
+JUDGED_ELSEWHERE = "QUEUEPROOF_PARENT"  # set by `queueproof load`, which judges when Locust has ended
+
+
+@events.init_command_line_parser.add_listener
+def _options(parser: LocustArgumentParser) -> None:
+    group = parser.add_argument_group("queueproof")
+    add: Any = group.add_argument
+    add("--qp-scenario", default="steady", help="a shipped scenario, or the path of a .toml file")
+    add("--qp-rate", type=float, default=0, help="messages a second at the highest stage (0: the scenario's own)")
+    add("--qp-duration", default="", help='such as "30s" (empty: the scenario\'s own)')
+    add("--qp-consumers", type=int, default=0, help="how many consumers (0: the scenario's own; with --qp-rate)")
+    add("--qp-closed", action="store_true", help="the closed model: Locust's users publish one message after the other")
+    add("--qp-objective", action="append", default=[], help='such as "publish.response.p99 < 50ms"; may be repeated')
+    add("--qp-out", default="", help="run directory (default: reports/…)")
+    add("--qp-api-key", default="", env_var="SCAIGRID_API_KEY", help="key for the target")
+    add("--qp-run", default="", help="id of the run, when its directory exists already")
+
+
+@events.init.add_listener
+def _init(environment: Environment, **_: Any) -> None:
+    environment.queueproof = Attachment(environment, over=lambda path: _over(environment, path))  # type: ignore[attr-defined]
+    if not environment.host and os.environ.get("SCAIGRID_HOST"):
+        environment.host = os.environ["SCAIGRID_HOST"]
+
+
+def _over(environment: Environment, path: Path) -> None:
+    """A load has ended: its verdict becomes Locust's exit code."""
+    if os.environ.get(JUDGED_ELSEWHERE):
+        environment.process_exit_code = 0
+        return
+    options, directory = environment.parsed_options, RunDirectory(path)
+    try:
+        if not (path / MANIFEST).exists():
+            told = load_judge.gathered(path)
+            chosen = {"scenario": options.qp_scenario, "rate": options.qp_rate, "duration": options.qp_duration}
+            target = {"url": environment.host}
+            directory.write_manifest(
+                manifest_of(run=told.get("run", ""), kind="load", target=target, options=chosen, command="locust")
+            )
+        results = load_judge.judge(path, objectives=load_judge.objectives_of(options.qp_scenario, options.qp_objective))
+        directory.write_results(results)
+        environment.process_exit_code = results.exit_code
+        os.write(2, f"{load_judge.told(results)}\n{path}\n".encode())
+    except QueueproofError as error:
+        environment.process_exit_code = int(error.exit_code)
+        os.write(2, f"{error}\n".encode())
+
+
+class QueueUser(User):
+    """A producer of the closed model; in the open model, where the schedule produces, it stands by."""
+
+    abstract = True
+
+    @task
+    def publish(self) -> None:
+        attachment: Attachment = self.environment.queueproof  # type: ignore[attr-defined]
+        worker = attachment.worker
+        if worker is None or not attachment.closed_model or not worker.publish_once():
+            gevent.sleep(0.1)

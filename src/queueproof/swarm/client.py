@@ -1,0 +1,215 @@
+"""Calls of the API under load: sent, recorded in the history, measured and concluded, in one place.
+
+`perform` carries any request of contract/wire.py in a greenlet; flows.py builds the hot ones itself and shares
+`begin`, `end` and `conclude`.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from queueproof.contract import wire
+from queueproof.evidence.operation import Invoke, Item, Result, Return
+from queueproof.swarm import payload
+from queueproof.swarm.ledger import Ledger
+from queueproof.swarm.measures import Measures
+from queueproof.swarm.sender import Call, Sender
+
+UNSUPPORTED: Final = frozenset({404, 405, 501})  # what an optional verb that is not there answers
+_decode: Final = msgspec.json.Decoder().decode
+
+
+class Operation(Call):
+    """A call with its place in the history."""
+
+    __slots__ = ("code", "document", "op", "result", "verb", "why")
+
+    def __init__(
+        self, verb: str, request: bytes, intended_ns: int, done: Callable[[Any], None] = lambda _: None
+    ) -> None:
+        super().__init__(request, intended_ns, done)
+        self.verb = verb
+        self.op = 0
+        self.result = Result.UNKNOWN
+        self.code = ""  # error.code
+        self.why = ""
+        self.document: Any = wire.ABSENT
+
+    @property
+    def ok(self) -> bool:
+        return self.result is Result.OK
+
+    @property
+    def data(self) -> Any:
+        return self.document.get("data", wire.ABSENT) if isinstance(self.document, dict) else wire.ABSENT
+
+
+class Delivery:
+    """One message as a claim's answer gave it."""
+
+    __slots__ = ("at_us", "attempts", "body", "id", "queue", "token", "whole")
+
+    def __init__(self, identity: str, attempts: int | None, queue: str, found: Any) -> None:
+        self.id = identity
+        self.attempts = attempts
+        self.queue = queue
+        self.token, self.at_us, self.whole, self.body = payload.read(found)
+
+    def item(self) -> Item:
+        return Item(id=self.id, token=self.token, attempts=self.attempts, body=self.body, queue=self.queue)
+
+
+class _Delivered(msgspec.Struct):
+    """The common form of a claimed message, decoded without a detour; any other form takes `wire`'s lenient way."""
+
+    id: str
+    body: payload.Body
+    attempts: int | None = None
+    queue_id: str = ""
+
+
+class _Claimed(msgspec.Struct):
+    data: list[_Delivered]
+
+
+_decode_claim: Final = msgspec.json.Decoder(_Claimed).decode
+
+
+class Client:
+    """One worker's way to the target."""
+
+    def __init__(self, sender: Sender, ledger: Ledger, measures: Measures, *, case: str) -> None:
+        self.sender = sender
+        self.ledger = ledger
+        self.measures = measures
+        self.case = case
+        self.unsupported: set[str] = set()  # optional verbs that the target does not have
+
+    def perform(
+        self, request: wire.Request, *, intended_ns: int = 0, timeout_s: float | None = None, limit: int | None = None
+    ) -> Operation:
+        """One request in this greenlet. `timeout_s`, `limit`: what a claim or an extend asks for."""
+        now_ns = time.monotonic_ns()
+        framed = self.sender.frame(request.method, request.path, request.body or b"")
+        operation = Operation(request.verb, framed, intended_ns or now_ns)
+        operation.op = self.ledger.operation()
+        record = Invoke(
+            op=operation.op,
+            at_ns=now_ns,
+            verb=request.verb,
+            case=self.case,
+            scope=request.scope,
+            queue=request.queue,
+            message=request.message,
+            timeout_s=timeout_s,
+            limit=limit,
+        )
+        if not self.ledger.invoke(record):
+            operation.result, operation.why = Result.NOT_SENT, "the history could not be written"
+            operation.ended_ns = now_ns
+            return operation
+        self.sender.call(operation)
+        self.end(operation)
+        return operation
+
+    def end(self, operation: Operation) -> None:
+        """Concludes, measures and records an operation that has come back."""
+        items: tuple[Item, ...] = ()
+        deliveries: list[Delivery] = []
+        if operation.verb == "claim":
+            deliveries = conclude_claim(operation)
+            items = tuple([delivery.item() for delivery in deliveries])
+            operation.document = deliveries
+        else:
+            conclude(operation)
+        self.measure(operation)
+        found = operation.data if operation.verb != "claim" else None
+        self.ledger.back(
+            Return(
+                op=operation.op,
+                at_ns=operation.ended_ns,
+                result=operation.result,
+                status=operation.status or None,
+                code=operation.code,
+                why=operation.why,
+                message=wire.identity(found) if operation.verb == "publish" and operation.ok else "",
+                state=wire.state(found) if found else "",
+                items=items,
+            )
+        )
+
+    def measure(self, operation: Operation) -> None:
+        verb = operation.verb
+        self.measures.verb(verb).record(operation.intended_ns, operation.sent_ns, operation.ended_ns)
+        counters = self.measures.counters
+        if operation.result is Result.OK:
+            counters[verb + ".ok"] += 1
+        else:
+            counters[verb + ".error"] += 1
+            counters[f"{verb}.code.{operation.code or operation.status or operation.failure.partition(':')[0]}"] += 1
+
+    def is_unsupported(self, operation: Operation) -> bool:
+        """Whether the target lacks this optional verb: then it is no error, and not tried again."""
+        if operation.status not in UNSUPPORTED or operation.code:
+            return False
+        verb = operation.verb
+        self.unsupported.add(verb)
+        self.measures.counters[verb + ".error"] -= 1
+        return True
+
+
+def conclude(operation: Operation) -> None:
+    """What may be concluded from the answer (docs/checks.md, section 1): sets result, document, code, why."""
+    if operation.failure:
+        operation.result = Result.UNKNOWN if operation.reached else Result.NOT_SENT
+        operation.why = operation.failure
+        return
+    status = operation.status
+    try:
+        operation.document = _decode(operation.body) if operation.body else wire.ABSENT
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        operation.document = None
+    document = operation.document
+    if 200 <= status < 300:
+        _conclude_success(operation, document)
+    elif 400 <= status < 500 and status != 408 and isinstance(document, dict):
+        operation.result = Result.REJECTED
+        error = document.get("error")
+        code = error.get("code") if isinstance(error, dict) else None
+        operation.code = code if isinstance(code, str) else ""
+        operation.why = f"{status} {operation.code}".strip()
+    else:
+        operation.result, operation.why = Result.UNKNOWN, f"status {status}"
+
+
+def _conclude_success(operation: Operation, document: Any) -> None:
+    if document is None or (document is wire.ABSENT and operation.verb in {"publish", "claim"}):
+        operation.result, operation.why = Result.UNKNOWN, "the body is no JSON"
+    elif operation.verb == "publish" and not wire.identity(operation.data):
+        operation.result, operation.why = Result.UNKNOWN, "the answer names no id"
+    else:
+        operation.result = Result.OK
+
+
+def conclude_claim(operation: Operation) -> list[Delivery]:
+    """The same for a claim, with what it delivered."""
+    if operation.status == 200 and not operation.failure:
+        try:
+            claimed = _decode_claim(operation.body).data
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            pass  # another legal form, or an error: the lenient way tells
+        else:
+            operation.result = Result.OK
+            return [Delivery(found.id, found.attempts, found.queue_id, found.body) for found in claimed]
+    conclude(operation)
+    rows = wire.rows(operation.data)
+    if operation.ok and (rows is None or not all(wire.identity(row) for row in rows)):
+        operation.result, operation.why = Result.UNKNOWN, "the answer is no list of messages"
+    if not operation.ok or rows is None:
+        return []
+    return [
+        Delivery(wire.identity(row), wire.attempts(row), str(row.get("queue_id") or ""), row.get("body"))
+        for row in rows
+    ]

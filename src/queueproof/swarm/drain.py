@@ -1,0 +1,189 @@
+"""How a load ends (docs/checks.md, loss): claim and complete until empty, wait out every lock, read what is missing.
+
+The drain only gathers evidence; whether a message is lost is said by the checks. It is over early when every
+published message is known to be completed, and it is cut short, and says so, at its limit or when the target is away.
+"""
+
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import gevent
+
+from queueproof.contract import wire
+from queueproof.evidence.history import read_records
+from queueproof.evidence.operation import Invoke, Result, Return
+from queueproof.swarm.client import Client, Delivery
+from queueproof.swarm.flows import completion
+from queueproof.swarm.preparation import Ground
+from queueproof.swarm.scenario import Scenario
+
+DRAINERS: Final = 12
+BATCH: Final = 10
+POLL_S: Final = 0.2  # between two claims of an empty queue: the checks want at least two a second
+AWAY_S: Final = 10.0  # a target that answers nothing for so long is away
+AWAY: Final = "the target does not answer any more"
+SETTLE_S: Final = 10.0  # at most, when nothing is missing: what comes back wrongly mostly comes within a lock
+READS: Final = 500  # so many missing messages are read one by one
+
+
+@dataclass(kw_only=True)
+class Books:
+    """What the history says of every message before the drain begins."""
+
+    missing: dict[str, str] = field(default_factory=dict)  # published ok, not known to be completed: id → token
+    unsure: set[str] = field(default_factory=set)  # tokens of publishes whose result is unknown
+    unknown_claims: int = 0
+    longest_s: float = 0.0  # visibility timeout
+
+    @property
+    def settled(self) -> bool:
+        """Every message that is known to exist is known to be completed."""
+        return not self.missing
+
+
+def books_of(directory: Path) -> Books:
+    """Reads all histories of a run so far."""
+    books = Books()
+    completed: set[str] = set()
+    for path in sorted(directory.glob("history-*.ndjson")):
+        opened: dict[int, Invoke] = {}
+        for record in read_records(path):
+            if isinstance(record, Invoke) and record.verb in {"publish", "claim", "complete", "extend"}:
+                opened[record.op] = record
+                books.longest_s = max(books.longest_s, record.timeout_s or 0.0)
+            elif isinstance(record, Return) and record.op in opened:
+                _enter(books, completed, opened.pop(record.op), record)
+        for record in opened.values():
+            _enter(books, completed, record, None)
+    for message in completed:
+        books.missing.pop(message, None)
+    return books
+
+
+def _enter(books: Books, completed: set[str], call: Invoke, back: Return | None) -> None:
+    result = back.result if back is not None else Result.UNKNOWN
+    if call.verb == "publish":
+        if result is Result.OK and back is not None:
+            books.missing[back.message] = call.token
+        elif result is Result.UNKNOWN:
+            books.unsure.add(call.token)
+    elif call.verb == "claim" and result is Result.UNKNOWN:
+        books.unknown_claims += 1
+    elif call.verb == "complete" and result is Result.OK:
+        completed.add(call.message)
+
+
+class Drain:
+    """One drain."""
+
+    def __init__(self, client: Client, scenario: Scenario, ground: Ground, books: Books) -> None:
+        self._client = client
+        self._scenario = scenario
+        self._ground = ground
+        self.books = books
+        self._queues = [*ground.queues, *([ground.dead_letter] if ground.dead_letter else [])]
+        self._stopping = False
+        self.delivered = 0
+        now = time.monotonic()
+        self._started = self._last_delivery = self._last_answer = now
+        self._asked = dict.fromkeys(self._queues, 0.0)  # queue → when its last empty answer came
+
+    def run(self, *, hurry: bool = False) -> dict[str, Any]:
+        """Blocks until it is over; says how it ended. `hurry`: interrupted, so no quiet window is waited."""
+        self._client.ledger.mark("drain", json.dumps({"window_s": self.window_s()}))
+        drainers = [gevent.spawn(self._empty, number) for number in range(max(DRAINERS, len(self._queues)))]
+        try:
+            why = self._watch(drainers, hurry=hurry)
+        finally:
+            self._stopping = True
+            gevent.joinall(drainers, timeout=self._scenario.sending.timeout_s + 2)
+            gevent.killall(drainers, timeout=1)
+        for greenlet in drainers:
+            if greenlet.exception is not None and not isinstance(greenlet.exception, gevent.GreenletExit):
+                raise greenlet.exception
+        told = {
+            "complete": not why,
+            "why": why,
+            "took_s": round(time.monotonic() - self._started, 3),
+            "quiet_s": round(time.monotonic() - self._last_delivery, 3),
+            "window_s": round(self.window_s(), 3),
+            "delivered": self.delivered,
+            "missing": len(self.books.missing),
+        }
+        self._client.ledger.mark("drained", json.dumps(told))
+        if not hurry:
+            self._read_missing()
+        return told
+
+    def window_s(self) -> float:
+        """How long the queues must stay empty before a missing message can be judged."""
+        drain, messages = self._scenario.drain, self._scenario.messages
+        lock_s = self.books.longest_s + drain.cadence_s + drain.slack_s
+        later_s = max(
+            drain.backoff_s if self._scenario.consumers.fail else 0.0, messages.delay_s if messages.delay else 0.0
+        )
+        if self.books.settled:
+            return min(lock_s, SETTLE_S)
+        return (self.books.unknown_claims + 1) * lock_s + later_s
+
+    def _watch(self, drainers: list[gevent.Greenlet], *, hurry: bool) -> str:
+        """Waits for the end; "" when the queues are empty and stayed so, else why it was cut short."""
+        limit_s = self._scenario.drain.limit_s
+        while True:
+            gevent.sleep(0.02)
+            now = time.monotonic()
+            empty = all(at > self._last_delivery for at in self._asked.values())
+            if any(drainer.ready() for drainer in drainers):
+                return "the drain failed"
+            if empty and (hurry or now - self._last_delivery > self.window_s()):
+                return "interrupted" if hurry and not self.books.settled else ""
+            if now - self._last_answer > AWAY_S:
+                return AWAY
+            if now - self._started > limit_s:
+                return f"not finished within drain.limit_s = {limit_s:g} s"
+
+    def _empty(self, number: int) -> None:
+        """Claims from one queue and completes all it gets."""
+        queue = self._queues[number % len(self._queues)]
+        timeout_s = self._scenario.consumers.visibility_timeout_s
+        asked: int | float = int(timeout_s) if timeout_s == int(timeout_s) else timeout_s
+        request = wire.claim(self._ground.scope, queue, batch_size=BATCH, visibility_timeout_s=asked)
+        while not self._stopping:
+            began = time.monotonic()
+            operation = self._client.perform(request, timeout_s=timeout_s, limit=BATCH)
+            if operation.status:
+                self._last_answer = time.monotonic()
+            if not operation.ok:
+                self.books.unknown_claims += operation.result is Result.UNKNOWN
+                self._refused(queue, operation.status)
+                gevent.sleep(POLL_S)
+            elif operation.document:
+                self._complete(operation.document)
+            else:
+                self._asked[queue] = max(self._asked[queue], began)
+                gevent.sleep(POLL_S)
+
+    def _refused(self, queue: str, status: int) -> None:
+        """A dead-letter queue that cannot be claimed is legal: what is in it will be read instead."""
+        if queue == self._ground.dead_letter and 400 <= status < 500 and status != 429:
+            self._asked[queue] = time.monotonic()
+
+    def _complete(self, deliveries: list[Delivery]) -> None:
+        self._last_delivery = time.monotonic()
+        for delivery in deliveries:
+            self.delivered += 1
+            self.books.unsure.discard(delivery.token)
+            if self._client.perform(completion(self._ground.scope, delivery.id)).ok:
+                self.books.missing.pop(delivery.id, None)
+            elif delivery.id not in self.books.missing:
+                self.books.missing[delivery.id] = delivery.token
+
+    def _read_missing(self) -> None:
+        """The rows of what did not come: the loss check's evidence."""
+        for message in list(self.books.missing)[:READS]:
+            operation = self._client.perform(wire.read_message(self._ground.scope, message))
+            if not operation.status:
+                return

@@ -1,0 +1,98 @@
+"""What a load needs on the target: a scope and queues of its own, made before it and taken away after it."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import gevent
+import gevent.pool
+
+from queueproof.contract import wire
+from queueproof.errors import TargetError
+from queueproof.swarm.client import Client, Operation
+from queueproof.swarm.flows import Producer
+from queueproof.swarm.scenario import Scenario
+
+DEAD_LETTER: Final = "_dead_letter"
+PRELOADING: Final = 16  # publishes at a time before the load begins
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """Where the load takes place."""
+
+    slug: str
+    scope: str
+    queues: tuple[str, ...]
+    dead_letter: str  # queue id; "" when the target lists none
+
+
+def prepare(client: Client, scenario: Scenario, *, run: str) -> Ground:
+    """Creates scope and queues. Raises TargetError that says what the target answered."""
+    slug = f"qp-load-{run}"
+    scope = _created(client, wire.create_scope(slug, f"queueproof load {run}"))
+    queues = []
+    for number in range(scenario.queue.count):
+        fields: dict[str, Any] = {
+            "slug": f"load-{number}",
+            "display_name": f"Load {number}",
+            "consumer_mode": "competing",
+            "ordering": scenario.queue.ordering,
+            "max_retries": scenario.queue.max_retries,
+        }
+        queues.append(_created(client, wire.create_queue(scope, fields)))
+    return Ground(slug=slug, scope=scope, queues=tuple(queues), dead_letter=_dead_letter(client, scope))
+
+
+def preload(client: Client, scenario: Scenario, ground: Ground, *, run: str) -> None:
+    """Publishes what is to lie in the queues before the load begins. Raises TargetError when none of it arrives."""
+    if not scenario.producers.preload:
+        return
+    producer = Producer(client, scenario, run=run, scope=ground.scope, queues=ground.queues, prefix="p")
+    pool = gevent.pool.Pool(PRELOADING)
+    done = pool.map(producer.publish_and_wait, range(scenario.producers.preload))
+    if not any(operation is not None and operation.ok for operation in done):
+        first = next((operation for operation in done if operation is not None), None)
+        why = first.why if first is not None else "the history could not be written"
+        raise TargetError(f"not one message could be published before the load: {why}", hint="see the target's log")
+
+
+def clean_up(client: Client, ground: Ground) -> dict[str, Any]:
+    """Deletes the scope where the target can; says what is left of it otherwise."""
+    if client.perform(wire.delete_scope(ground.scope)).ok:
+        return {"scopes_created": 1, "scopes_deleted": 1, "left": [], "note": ""}
+    for queue in ground.queues:
+        if not client.perform(wire.delete_queue(ground.scope, queue)).ok:
+            break
+    note = "the target does not delete scopes; what is left is empty"
+    return {"scopes_created": 1, "scopes_deleted": 0, "left": [ground.slug], "note": note}
+
+
+def _created(client: Client, request: wire.Request) -> str:
+    operation = client.perform(request)
+    found = wire.identity(operation.data)
+    if operation.ok and found:
+        return found
+    raise TargetError(_refusal(request, operation), hint=_hint(operation))
+
+
+def _refusal(request: wire.Request, operation: Operation) -> str:
+    what = request.verb.replace("-", " ")
+    if not operation.status:
+        return f"the target could not be asked to {what}: {operation.why}"
+    return f"the target did not {what}: {operation.why or 'the answer names no id'}"
+
+
+def _hint(operation: Operation) -> str:
+    if operation.status in {401, 403}:
+        return "a load needs a key with manage, publish and consume: --api-key, or SCAIGRID_API_KEY"
+    if not operation.status:
+        return "look at --url, and whether the server runs"
+    return "ask `queueproof doctor` what the target can do"
+
+
+def _dead_letter(client: Client, scope: str) -> str:
+    rows = wire.rows(client.perform(wire.list_queues(scope)).data) or []
+    for row in rows:
+        if isinstance(row, dict) and row.get("slug") == DEAD_LETTER:
+            return wire.identity(row)
+    return ""
