@@ -1,0 +1,309 @@
+"""Shows a run on a terminal, and a card as plain text for whoever needs text."""
+
+import io
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Final, TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from queueproof.evidence.results import CleanUp, Noise, Outcome
+from queueproof.evidence.run import JUNIT, REPORT
+from queueproof.report import characters, words
+from queueproof.report.load import load_lines
+from queueproof.report.story import Card, Part, Story
+from queueproof.report.story import Group as StoryGroup
+from queueproof.report.text import count, plain
+
+_WIDEST: Final = 120
+_NARROWEST: Final = 40
+_MOST_FINDINGS: Final = 3  # of one check
+_STYLES: Final[Mapping[Outcome, str]] = {
+    Outcome.PASSED: "green",
+    Outcome.FAILED: "bold red",
+    Outcome.NOT_SUPPORTED: "dim",
+    Outcome.NOT_RUN: "dim",
+    Outcome.INCONCLUSIVE: "yellow",
+    Outcome.BLOCKED: "magenta",
+    Outcome.HARNESS_ERROR: "bold magenta",
+}
+_ASCII_SIGNS: Final[Mapping[Outcome, str]] = {
+    Outcome.PASSED: "+",
+    Outcome.FAILED: "X",
+    Outcome.NOT_SUPPORTED: "o",
+    Outcome.NOT_RUN: "-",
+    Outcome.INCONCLUSIVE: "?",
+    Outcome.BLOCKED: "/",
+    Outcome.HARNESS_ERROR: "!",
+}
+_TONES: Final = {
+    "good": (Outcome.PASSED, "bold green"),
+    "bad": (Outcome.FAILED, "bold red"),
+    "unsure": (Outcome.INCONCLUSIVE, "bold yellow"),
+}
+_TO_ASCII: Final = str.maketrans({"…": "...", "→": "->", "×": "x", "·": "-", "≤": "<=", "≥": ">=", "−": "-", "µ": "u"})
+
+
+def wants_colour(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
+    """Colour only on a terminal, never when NO_COLOR is set (no-color.org) or the terminal is a dumb one."""
+    if environment.get("NO_COLOR") or environment.get("TERM") == "dumb":
+        return False
+    return stream.isatty()
+
+
+def wants_ascii(stream: TextIO) -> bool:
+    """Whether `stream` cannot carry the signs of a report."""
+    try:
+        "✗░█▒◉┊▸─┬…".encode(stream.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return True
+    return False
+
+
+def show(story: Story, stream: TextIO | None = None) -> None:
+    """Writes the run to `stream` (standard output), as wide as the terminal and as colourful as it likes."""
+    out = stream if stream is not None else sys.stdout
+    width = _terminal_width(out)
+    out.write(render(story, width=width, colour=wants_colour(out), ascii_only=wants_ascii(out)))
+    out.flush()
+
+
+def _terminal_width(stream: TextIO) -> int:
+    try:
+        return os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        return 100
+
+
+def render(story: Story, *, width: int = 100, colour: bool = False, ascii_only: bool = False) -> str:
+    """The whole run as text of at most `width` columns (40 to 120)."""
+    page = _Page(width, colour, ascii_only)
+    page.story(story)
+    return page.text()
+
+
+def render_card(card: Card, *, width: int = 100, ascii_only: bool = False) -> str:
+    """One card as plain text, without colour."""
+    page = _Page(width, False, ascii_only)
+    page.card(card)
+    return page.text().strip("\n") + "\n"
+
+
+class _Page:
+    """Collects what is printed, at one width."""
+
+    def __init__(self, width: int, colour: bool, ascii_only: bool) -> None:
+        self.width = max(_NARROWEST, min(width, _WIDEST))
+        self._ascii = ascii_only
+        self._signs = _ASCII_SIGNS if ascii_only else words.SIGNS
+        self._out = io.StringIO()
+        self._console = Console(
+            file=self._out,
+            width=self.width,
+            force_terminal=colour,
+            color_system="standard" if colour else None,
+            no_color=not colour,
+            highlight=False,
+            markup=False,
+            emoji=False,
+            safe_box=True,
+            legacy_windows=False,
+        )
+
+    def text(self) -> str:
+        lines = (line.rstrip() for line in self._out.getvalue().split("\n"))
+        text = "\n".join(lines)
+        return text.translate(_TO_ASCII).encode("ascii", "replace").decode() if self._ascii else text
+
+    def story(self, story: Story) -> None:
+        self._head(story)
+        self._cards("New failures", story.group(StoryGroup.NEW))
+        self._cards("Harness errors (ours, not the server's)", story.group(StoryGroup.HARNESS))
+        self._findings(story)
+        self._blocked(story)
+        self._list("Inconclusive", story.group(StoryGroup.INCONCLUSIVE))
+        self._list("Known failures", story.group(StoryGroup.KNOWN))
+        self._list("Known failures that passed", story.group(StoryGroup.FIXED))
+        self._list("Not gating (SHOULD, advisory, or our own reading)", story.group(StoryGroup.TOLD))
+        self._list("Not run", story.group(StoryGroup.NOT_RUN))
+        self._list("Not supported", story.group(StoryGroup.NOT_SUPPORTED))
+        self._load(story)
+        self._foot(story)
+
+    def _head(self, story: Story) -> None:
+        outcome, style = _TONES[story.tone]
+        self._line()
+        self._line(Text.assemble((f"{self._signs[outcome]} {story.verdict}", style), "  ", plain(story.sentence, 600)))
+        for note in story.notes:
+            self._line(Text(f"! {plain(note, 400)}", "yellow"))
+        tally = [
+            Text(f"{self._signs[outcome]} {number} {words.NAMES[outcome]}", _STYLES[outcome])
+            for outcome, number in story.counts().items()
+        ]
+        if tally:
+            self._line(Text("   ").join(tally))
+
+    def _cards(self, title: str, cards: Iterable[Card]) -> None:
+        found = list(cards)
+        if found:
+            self._title(title, len(found))
+        for card in found:
+            self._line()
+            self.card(card)
+
+    def _findings(self, story: Story) -> None:
+        """The first of each check; the others are alike, and in the report."""
+        seen: Counter[str] = Counter()
+        first = []
+        for card in story.findings:
+            seen[card.title] += 1
+            if seen[card.title] <= _MOST_FINDINGS:
+                first.append(card)
+        self._cards("Findings", first)
+        hidden = len(story.findings) - len(first) + sum(number for _, number in story.more_findings)
+        if hidden:
+            self._line(Text(f"  and {count(hidden, 'more finding')}, in {REPORT} and results.json", "dim"))
+
+    def card(self, card: Card) -> None:
+        """What was promised, what was seen, why that breaks it, and how to see it again."""
+        sign = Text(f"{self._signs[card.outcome]} {plain(card.title, 200)}", _STYLES[card.outcome])
+        self._line(Text.assemble(sign, "  ", (_standing(card), "dim")))
+        if card.statement:
+            self._in(Text(plain(card.statement), "bold"), 2)
+        if card.blocks:
+            self._in(Text(f"{count(len(card.blocks), 'requirement')} blocked by it: {_ids(card.blocks)}", "magenta"), 2)
+        for part in card.failing:
+            self._part(part, alone=len(card.failing) == 1)
+        self._in(_pairs([("known", card.known_failure), ("again", card.again)]), 4)
+
+    def _part(self, part: Part, *, alone: bool) -> None:
+        self._line()
+        if part.source:
+            sign = "" if alone else f"{self._signs[part.outcome]} "
+            self._in(
+                Text.assemble((sign, _STYLES[part.outcome]), plain(part.title), ("  " + plain(part.source), "dim")), 2
+            )
+        if part.summary and part.summary != part.seen:
+            self._in(Text(plain(part.summary, 600)), 4)
+        rows = [("expected", part.expected), ("seen", part.seen), ("proof", part.proof)]
+        rows += [("assuming", "; ".join(part.assumes)), ("tries", str(part.tries) if part.tries > 1 else "")]
+        self._in(_pairs(rows), 4)
+        if part.layout is not None:
+            self._line()
+            signs = characters.ASCII if self._ascii else characters.UNICODE
+            for line in characters.draw(part.layout, width=self.width - 4, signs=signs):
+                self._console.print(Text("    " + line), soft_wrap=True)
+        if part.picked.omitted:
+            self._in(Text(f"{count(part.picked.omitted, 'more operation')} in the history", "dim"), 4)
+        if part.picked.missing:
+            self._in(Text(f"{count(part.picked.missing, 'operation')} named that no history file holds", "dim"), 4)
+        self._line()
+
+    def _blocked(self, story: Story) -> None:
+        groups = story.blocked_by_root()
+        if groups:
+            self._title("Blocked", sum(map(len, groups.values())))
+        for root, cards in groups.items():
+            self._in(_pairs([(f"by {plain(root)}", ", ".join(card.id for card in cards))]), 2)
+
+    def _list(self, title: str, cards: Iterable[Card]) -> None:
+        found = list(cards)
+        if not found:
+            return
+        self._title(title, len(found))
+        rows = []
+        for card in found:
+            reason = " · ".join(filter(None, (card.known_failure, card.summary))) or card.statement
+            rows.append((f"{self._signs[card.outcome]} {card.id}", reason))
+        self._in(_pairs(rows, style=_STYLES[found[0].outcome]), 2)
+
+    def _load(self, story: Story) -> None:
+        lines = load_lines(story.results) if story.results else []
+        if lines:
+            self._title("Load")
+        for line in lines:
+            self._console.print(Text("  " + line.translate(_TO_ASCII) if self._ascii else "  " + line), soft_wrap=True)
+
+    def _foot(self, story: Story) -> None:
+        self._title("This run")
+        rows = []
+        if story.manifest:
+            rows.append(("target", str(story.manifest.target.get("url", story.manifest.target))))
+        if story.results:
+            rows += [
+                ("harness", noise_words(story.results.noise)),
+                ("left behind", clean_up_words(story.results.clean_up)),
+            ]
+        rows.append(("again", story.command))
+        rows.append(("report", str(story.path / REPORT)))
+        if (story.path / JUNIT).is_file():
+            rows.append(("junit", str(story.path / JUNIT)))
+        self._in(_pairs(rows), 2)
+
+    def _title(self, title: str, number: int | None = None) -> None:
+        self._line()
+        self._line(Text(title if number is None else f"{title} ({number})", "bold underline"))
+
+    def _line(self, what: RenderableType = "") -> None:
+        self._console.print(what)
+
+    def _in(self, what: RenderableType, columns: int) -> None:
+        self._console.print(Padding(what, (0, 0, 0, min(columns, self.width // 20 + 1))))
+
+
+def _pairs(rows: Iterable[tuple[str, str]], *, style: str = "dim") -> RenderableType:
+    """Names beside what they say, wrapped under themselves; empty ones are left out."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    filled = [(name, value) for name, value in rows if value]
+    for name, value in filled:
+        table.add_row(Text(plain(name), style), Text(plain(value, 1_200, lines=True)))
+    return table if filled else Group()
+
+
+def _standing(card: Card) -> str:
+    known = ""
+    if card.requirement:
+        known = words.KNOWN[card.requirement.known]
+        if card.requirement.evidence:
+            known += f": {words.sources(card.requirement.evidence)}"
+    name = card.requirement.id if card.requirement and card.requirement.id != card.id else ""
+    return " · ".join(filter(None, (name, card.level, card.profile, known)))
+
+
+def _ids(ids: tuple[str, ...]) -> str:
+    return words.enumerate_words(list(ids))
+
+
+def noise_words(noise: Noise) -> str:
+    """The noise certificate in one sentence; "" when nothing was measured."""
+    if not noise.requests:
+        return ""
+    quiet = "quiet" if noise.quiet else "NOISY: timing cases that were late are inconclusive"
+    told = (
+        f"{quiet}; event loop late by {noise.loop_lag_p99_ms:.1f} ms (p99), {noise.loop_lag_max_ms:.1f} ms at most; "
+        f"round trip {noise.round_trip_p50_ms:.1f} ms (p50), {noise.round_trip_p99_ms:.1f} ms (p99); "
+        f"{count(noise.requests, 'request')}"
+    )
+    extra = [f"{noise.retried} retried"] * bool(noise.retried) + [f"{noise.rate_limited} rate-limited"] * bool(
+        noise.rate_limited
+    )
+    return ", ".join([told, *extra])
+
+
+def clean_up_words(clean: CleanUp) -> str:
+    """What is left on the server, in one sentence."""
+    if not clean.scopes_created and not clean.left and not clean.note:
+        return ""
+    told = f"{clean.scopes_deleted} of {count(clean.scopes_created, 'scope')} deleted"
+    if clean.left:
+        told += f"; still there: {words.enumerate_words(list(clean.left))}"
+    elif clean.scopes_created and clean.scopes_deleted >= clean.scopes_created:
+        told = f"nothing ({told})"
+    return f"{told}; {clean.note}" if clean.note else told

@@ -1,0 +1,77 @@
+"""The reports of a run, made from its directory alone: written beside it, or returned as text."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from queueproof.errors import CorruptRunError, UsageError
+from queueproof.evidence.run import JUNIT, REPORT, RESULTS, RunDirectory
+from queueproof.report.story import Story, load_story
+
+
+def write_reports(run_directory: Path) -> Story:
+    """Writes report.html and junit.xml into the directory, and returns the story that they tell.
+
+    Raises CorruptRunError when the directory holds no run, OSError when it cannot be written.
+    """
+    from queueproof.report.html import html
+    from queueproof.report.junit import junit
+
+    story = load_story(run_directory)
+    directory = RunDirectory(run_directory)
+    directory.write(REPORT, html(story))
+    directory.write(JUNIT, junit(story))
+    return story
+
+
+def render(run_directory: Path, format: str) -> str:  # noqa: A002 -- the name of the option that it serves
+    """The report of a run as text: "html", "junit", "markdown", "json" or "text".
+
+    Raises UsageError for another format, CorruptRunError when the directory holds no run.
+    """
+    if format not in FORMATS:
+        raise UsageError(f"there is no report format {format!r}", hint=f"choose one of {', '.join(FORMATS)}")
+    return FORMATS[format](run_directory)
+
+
+def _html(path: Path) -> str:
+    from queueproof.report.html import html
+
+    return html(load_story(path))
+
+
+def _junit(path: Path) -> str:
+    from queueproof.report.junit import junit
+
+    return junit(load_story(path))
+
+
+def _markdown(path: Path) -> str:
+    from queueproof.report.markdown import markdown
+
+    return markdown(load_story(path))
+
+
+def _text(path: Path) -> str:
+    from queueproof.report.terminal import render as render_text
+
+    return render_text(load_story(path))
+
+
+def _json(path: Path) -> str:
+    """results.json itself, once it is known to be readable."""
+    if load_story(path).results is None:
+        raise CorruptRunError(
+            f"{path} has no {RESULTS}", hint="the run was cut off before it could write it; run again"
+        )
+    return (path / RESULTS).read_text(encoding="utf-8")
+
+
+# Each format's module is imported when it is asked for: `--help` needs none of them.
+FORMATS: Final[Mapping[str, Callable[[Path], str]]] = {
+    "html": _html,
+    "junit": _junit,
+    "markdown": _markdown,
+    "json": _json,
+    "text": _text,
+}
