@@ -147,12 +147,28 @@ async def settles(case: Case, queue: Queue, claimed: int) -> int:
     return value
 
 
+# What a slow consumer may still send for a message that is completed already.
+AFTERWARDS = ("release", "fail", "extend")
+
+
+async def afterwards(case: Case, queue: Queue, delivery: Delivery, verb: str) -> None:
+    """Sends the verb for a completed message, whatever comes of it."""
+    if verb == "fail":
+        await case.send(wire.fail(queue.scope, delivery.id, reason="too late"))
+    elif verb == "release":
+        await case.send(wire.release(queue.scope, delivery.id))
+    else:
+        hold_s = case.world.dialect.timeout_s
+        request = wire.extend(queue.scope, delivery.id, visibility_timeout_s=hold_s)
+        await case.send(request, fields={"timeout_s": hold_s})
+
+
 @proves("DONE-4")
 async def test_completed_stays_completed(case: Case) -> None:
     """DONE-4: A completed message MUST never be claimable again, also after its visibility timeout.
 
-    Completed at once, shortly before the lock's end, by a second holder, and out of a batch; then claims go on until
-    every lock has lapsed. A neighbour that was not completed returns meanwhile (the control).
+    Completed at once, shortly before the lock's end, by a second holder, and out of a batch; released, failed or
+    extended afterwards (which a server may refuse); then claims go on until every lock has lapsed. A neighbour that was not completed returns meanwhile (the control).
     """
     queue = await case.lasting_queue()
     hold_s = case.world.dialect.timeout_s
@@ -168,6 +184,8 @@ async def test_completed_stays_completed(case: Case) -> None:
         done[message] = await queue.complete(held[message], response={"done": 1})
     await asyncio.sleep(max(0.0, (held[late].held_until_ns - time.monotonic_ns()) / S - 0.5))
     done[late] = await queue.complete(held[late])
+    for message, verb in zip(early, AFTERWARDS, strict=True):
+        await afterwards(case, queue, held[message], verb)
     returned = False
     until_ns = time.monotonic_ns() + round((hold_s + 2) * S)
     async for claim in queue.watch(until_ns, every_s=0.2):

@@ -1,14 +1,14 @@
 """IDEM: a key makes a publish safe to repeat."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable
 from typing import Any
 
 from queueproof.contract import wire
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.client import Exchange
-from queueproof.drive.outcomes import Disturbed
+from queueproof.drive.outcomes import Blocked, Disturbed
 from queueproof.drive.queue import Message, Queue
 from queueproof.evidence.digest import same_json
 
@@ -20,13 +20,18 @@ HOLD_S = 30
 async def test_replay_gives_the_first_id(case: Case) -> None:
     """IDEM-1: Same key + same body twice MUST return the same message id.
 
-    Repeated at once, after other messages, and after the first was claimed (a publish is repeated because its answer
+    Keys as people make them (long, with spaces, not ASCII, like numbers). Repeated with other labels (which may also
+    be refused, but is no new message), at once, after other messages, and after the first was claimed (a publish is repeated because its answer
     was lost, and a consumer may be quick).
     """
     queue = await case.queue()
     originals = [await keyed(queue, case.world.token(), n) for n in range(3)]
+    for form in KEYS:
+        with contextlib.suppress(Blocked):  # which keys a server takes is not documented: it may refuse odd ones
+            originals.append(await keyed(queue, form.format(case.world.token()), "under an odd key", root="odd key"))
     for original in originals:
         await replayed(case, queue, original, "at once")
+    await relabelled(case, queue, originals[0])
     await queue.publish_many(2)
     for original in reversed(originals):
         await replayed(case, queue, original, "after other messages")
@@ -110,6 +115,7 @@ DIFFERENT: tuple[tuple[Any, Any], ...] = (
     ([], {}),
     ({"a": 1}, {"a": 1, "b": 2}),
     ({"a": 1, "b": 2}, {"a": 1}),
+    ({"a": 1, "b": None}, {"a": 1}),
     ({"a": {"b": {"c": {"d": [1, 2, {"e": 1}]}}}}, {"a": {"b": {"c": {"d": [1, 2, {"e": 2}]}}}}),
     ("x" * 4000 + "a", "x" * 4000 + "b"),
 )
@@ -119,18 +125,28 @@ def content(token: str, inner: Any) -> dict[str, Any]:
     return {"qp": token, "content": inner}
 
 
-async def keyed(queue: Queue, key: str, inner: Any) -> Message:
+# Idempotency keys as people make them, around a token.
+KEYS = (
+    "{}",
+    "order 4711 / {} / retry",
+    "größe-漢字-😀-{}",
+    "{}" + "0123456789abcdef" * 5,
+    "{}:" + "x" * 150,
+    "1{}",
+)
+
+
+async def keyed(queue: Queue, key: str, inner: Any, *, root: str = "PUB-1") -> Message:
     """A message under a key, with `inner` in its body."""
-    return await queue.publish(lambda token: content(token, inner), idempotency_key=key)
+    return await queue.publish(lambda token: content(token, inner), root=root, idempotency_key=key)
 
 
-async def replay(queue: Queue, original: Message, body: Any = wire.ABSENT) -> Exchange:
-    """The original's publish again, letter by letter (or with another body), whatever comes of it."""
-    sent = dict(original.fields) if body is wire.ABSENT else {**original.fields, "body": body}
-    fields: Callable[[], dict[str, Any]] = lambda: queue.described(original.token, sent)  # noqa: E731
+async def replay(queue: Queue, original: Message, fields: dict[str, Any] | None = None) -> Exchange:
+    """The original's publish again, letter by letter (or with other `fields`), whatever comes of it."""
+    sent = {**original.fields, **(fields or {})}
     request = wire.publish(queue.scope, queue.id, sent)
     for attempt in range(5):
-        exchange = await queue.case.send(request, fields=fields())
+        exchange = await queue.case.send(request, fields=queue.described(original.token, sent))
         if exchange.answer is not None and (exchange.status < 500 or exchange.status == 501):
             return exchange
         await asyncio.sleep(0.1 * 2**attempt)
@@ -151,9 +167,21 @@ async def replayed(case: Case, queue: Queue, original: Message, when: str, *, ro
         )
 
 
+async def relabelled(case: Case, queue: Queue, original: Message) -> None:
+    """The key and body again with other labels: the first id, or a refusal, but no second message."""
+    exchange = await replay(queue, original, fields={"labels": {"qp": "other"}})
+    case.require(
+        not exchange.ok or wire.identity(exchange.data) == original.id,
+        "the same key and body with other labels made a second message",
+        expected=f"id {original.id}, or a refusal",
+        seen=f"id {wire.identity(exchange.data)}",
+        evidence=(original.publish, exchange),
+    )
+
+
 async def conflicts(case: Case, queue: Queue, original: Message, inner: Any, *, root: str = "") -> None:
     """A publish with the same key and another body is refused with the code for it."""
-    exchange = await replay(queue, original, content(original.token, inner))
+    exchange = await replay(queue, original, {"body": content(original.token, inner)})
     if exchange.ok or exchange.code != wire.IDEMPOTENCY_CONFLICT:
         case.refuse(
             root or case.requirement,

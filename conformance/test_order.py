@@ -12,14 +12,28 @@ HOLD_S = 60
 APART_S = 0.008
 
 
+# Messages that differ in everything by which fifo ordering must not go.
+MIXED: tuple[dict[str, Any], ...] = (
+    {"type": "z.last"},
+    {"labels": None},
+    {"type": "a.first", "labels": {"region": "eu", "urgent": "yes"}},
+    {"body": {"pad": "x" * 6000}},
+    {"type": "m.middle"},
+    {"body": {}},
+    {"labels": {"a": "1"}},
+    {"type": "a.first"},
+)
+
+
 @proves("ORD-1")
 async def test_fifo_hands_out_the_oldest_first(case: Case) -> None:
     """ORD-1: `fifo`: sequentially published messages MUST be claimed oldest first.
 
-    One consumer, one message at a time, while further messages are published.
+    One consumer, one message at a time, while further messages are published; of several types, with and without
+    labels, small and large: nothing but the time of its publish places a message.
     """
     queue = await case.queue(ordering="fifo")
-    messages = await spaced(queue, [{}] * 8)
+    messages = await spaced(queue, MIXED)
     found = await queue.take(messages[0], messages[1], timeout_s=HOLD_S)
     messages += await spaced(queue, [{}] * 6)
     found += await queue.take(*(set(messages) - {d.message for d in found}), timeout_s=HOLD_S)

@@ -72,18 +72,18 @@ def keeps(case: Case, queue: Queue, field: str, sent: str) -> None:
 
 
 async def delivers(queue: Queue, *, root: str) -> None:
-    """A message goes through the queue: the control of an accepted creation."""
-    message = await _published(queue)
-    delivery = await queue.take_one(message, root=root, doing="a message published to the new queue was not delivered")
-    await queue.complete(delivery)
+    """Three messages go through the queue: the control of an accepted creation."""
+    messages = [await _published(queue, root) for _ in range(3)]
+    for delivery in await queue.take(*messages, root=root, doing="a message published to the new queue was lost"):
+        await queue.complete(delivery)
 
 
-async def _published(queue: Queue) -> Message:
+async def _published(queue: Queue, root: str) -> Message:
     """A message, with a deadline where a queue ordered by deadline wants one."""
     if queue.fields.get("ordering") != "deadline":
-        return await queue.publish()
+        return await queue.publish(root=root)
     try:
-        return await queue.publish()
+        return await queue.publish(root="no deadline")
     except Blocked:
         later = (datetime.now(UTC) + timedelta(hours=1)).isoformat(timespec="seconds").replace("+00:00", "Z")
-        return await queue.publish(deadline=later)
+        return await queue.publish(root=root, deadline=later)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from queueproof.checks.all import run_all
 from queueproof.checks.finding import Finding
+from queueproof.checks.order import Ordering
 from queueproof.contract.requirements import Requirement
 from queueproof.drive.cleanup import LEDGER, Ledger, clean_up
 from queueproof.drive.client import Client
@@ -44,6 +45,8 @@ from queueproof.verdict.judge import Judgement, Proof, judge
 Value = TypeVar("Value")
 
 HISTORY = "history-0.ndjson"
+# Orderings that the order check judges. A deadline is also a lifetime bound, so its queue has cases of its own only.
+ORDERINGS: dict[str, Ordering] = {"fifo": "fifo", "priority": "priority"}
 # After an interruption the clean-up may take this long before it is given up, and said so.
 CLEAN_UP_WITHIN_S = 20.0
 
@@ -92,7 +95,7 @@ async def conformance(
     except QueueproofError as stopped:
         results, ended, error = _unusable(settings, stopped), [], stopped
     directory.write_results(results)
-    write_reports(directory)
+    write_reports(directory.path)
     if settings.junit is not None:
         _copy_junit(directory, settings.junit)
     return Ran(directory=directory, results=results, cases=tuple(end.result for end in ended), error=error)
@@ -156,7 +159,13 @@ async def _against(
         writer.close()
     if error is not None:
         return _unusable(settings, error, cleaned), ended, error
-    findings = run_all(read_history(directory.path))
+    findings = run_all(
+        read_history(directory.path),
+        orderings={queue.id: ORDERINGS[queue.ordering] for queue in world.queues if queue.ordering in ORDERINGS},
+        max_retries={queue.id: queue.fields["max_retries"] for queue in world.queues if "max_retries" in queue.fields},
+        unmodelled=[queue.id for queue in world.queues if queue.unmodelled],
+        slack_s=settings.slack_s,
+    )
     judgement = _judge(settings, ended, findings, complete=complete)
     return _results(judgement, complete, noise, cleaned), ended, None
 
@@ -165,7 +174,7 @@ def _judge(settings: Settings, ended: Sequence[Ended], findings: Sequence[Findin
     return judge(
         settings.selected,
         [end.result for end in ended],
-        proofs=[Proof(root=e.blocked.root, case=e.result) for e in ended if e.blocked and e.blocked.proven],
+        proofs=[Proof(root=end.proves, case=end.result) for end in ended if end.proves],
         findings=findings,
         complete=complete,
         fail_on=settings.fail_on,

@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 from queueproof.contract import wire
 from queueproof.drive.client import Exchange
 from queueproof.drive.outcomes import Blocked, Disturbed, Inconclusive, NotRun, NotSupported, Violation
-from queueproof.drive.queue import Queue
+from queueproof.drive.queue import UNAVAILABLE, Queue
 from queueproof.drive.world import World
 from queueproof.evidence.operation import Result
 
@@ -21,8 +21,6 @@ Function = TypeVar("Function", bound=Callable[..., Awaitable[None]])
 # A valid request that is answered with a fault of the server's own this often, with pauses, is refused by it.
 TRIES = 5
 FIRST_PAUSE_S = 0.15
-# "Come later" answers: they say nothing about the request.
-UNAVAILABLE = frozenset({502, 503, 504, 408, 429})
 
 # More deliveries than any case needs, and well inside the 0 to 100 that a sibling product allows.
 LASTING_RETRIES = 50
@@ -91,7 +89,7 @@ class Case:
         operations = _operations(evidence)
         if root == self.requirement:
             raise Violation(summary, expected=expected, seen=seen, proof=proof, evidence=operations, liveness=liveness)
-        raise Blocked(root, summary, expected=expected, seen=seen, evidence=operations, proven=not liveness)
+        raise Blocked(root, summary, expected=expected, seen=seen, proof=proof, evidence=operations, liveness=liveness)
 
     def key(self, name: str) -> str:
         """A key with fewer rights; ends the case as not run when it was not given."""
@@ -115,13 +113,14 @@ class Case:
         *,
         optional: bool = False,
         fields: Callable[[], dict[str, Any]] | None = None,
+        blame: Callable[[Exchange], str] = lambda _: "",
         **options: Any,
     ) -> Exchange:
         """A call that must succeed, tried again while only the network or a passing fault is in the way.
 
         `request` makes a new request for each try; `root` is the promise that it rests on; `optional`: a verb whose
         path the contract does not document, so that its absence is no fault. `fields`: what the history should know
-        of the call, asked for after `request`.
+        of the call, asked for after `request`. `blame`: the promise that an answer breaks when it is not `root`'s.
         """
         exchange: Exchange | None = None
         refusals = 0
@@ -143,7 +142,7 @@ class Case:
         if exchange.result is Result.REJECTED or refusals == TRIES:
             not_json = exchange.answer is not None and exchange.answer.success
             self.refuse(
-                "ENV-1" if not_json else root,
+                "ENV-1" if not_json else blame(exchange) or root,
                 f"{doing} was answered {exchange.told()}" + (", and no JSON" if not_json else ""),
                 expected="a 2xx answer with a JSON body",
                 seen=exchange.answer.text[:300] or exchange.told() if exchange.answer else exchange.told(),

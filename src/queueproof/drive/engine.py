@@ -40,10 +40,10 @@ class CaseSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """A case's result, and how it ended for the judge: `blocked` names a root that was proven broken on the way."""
+    """A case's result; `proves`: another requirement, on which it rests, was proven broken on the way."""
 
     result: CaseResult
-    blocked: Blocked | None = None
+    proves: str = ""
 
 
 async def run_cases(
@@ -87,7 +87,7 @@ async def _run(world: World, spec: CaseSpec, meter: LagMeter, done: Callable[[Ca
         end = await _attempt(world, spec)
         if isinstance(end, Disturbed):
             continue
-        if isinstance(end, Violation) and end.liveness:
+        if isinstance(end, Violation | Blocked) and end.liveness:
             if not meter.quiet(world.slack_s):
                 end = Inconclusive(f"the harness itself was too slow to tell: {end.summary}", evidence=end.evidence)
                 break
@@ -136,10 +136,10 @@ def _result(spec: CaseSpec, end: CaseEnd | None, *, tries: int, missed: int, dur
         outcome = _OUTCOMES[type(end)]
     if isinstance(end, Violation):
         expected, seen, proof = end.expected, end.seen, end.proof
-        if missed:
-            summary = f"{summary} (seen {missed} times in {tries} tries)"
+    if isinstance(end, Violation | Blocked) and missed:
+        summary = f"{summary} (seen {missed} times in {tries} tries)"
     if isinstance(end, Blocked):
-        expected, seen, root = end.expected, end.seen, end.root
+        expected, seen, proof, root = end.expected, end.seen, end.proof, end.root
     if isinstance(end, Disturbed):
         summary = f"disturbed in each of {tries} tries, last by: {summary}"
     if isinstance(end, _Crash):
@@ -157,7 +157,8 @@ def _result(spec: CaseSpec, end: CaseEnd | None, *, tries: int, missed: int, dur
         duration_s=round(duration_s, 3),
         tries=tries,
     )
-    return Ended(result=result, blocked=end if isinstance(end, Blocked) else None)
+    proven = isinstance(end, Blocked) and (not end.liveness or missed >= CONFIRMED_AT)
+    return Ended(result=result, proves=root if proven else "")
 
 
 _OUTCOMES: dict[type[CaseEnd], Outcome] = {

@@ -45,8 +45,8 @@ class Violation(CaseEnd):
 class Blocked(CaseEnd):
     """`root`, a requirement on which this case rests, was not met here.
 
-    `proven`: the answer itself proves that the root was broken (a valid request refused), so that the root fails by
-    it, with `expected` and `seen`; otherwise something was only missing.
+    A valid request that was refused proves by itself that the root is broken. `liveness`: something was only missing,
+    so that the engine repeats the case before it counts as proof. `expected`, `seen`, `proof`: for the root's account.
     """
 
     def __init__(
@@ -56,14 +56,16 @@ class Blocked(CaseEnd):
         *,
         expected: str = "",
         seen: str = "",
+        proof: str = "",
         evidence: tuple[int, ...] = (),
-        proven: bool = True,
+        liveness: bool = False,
     ) -> None:
         super().__init__(summary, evidence=evidence)
         self.root = root
-        self.proven = proven
         self.expected = expected
         self.seen = seen
+        self.proof = proof
+        self.liveness = liveness
 
 
 class NotSupported(CaseEnd):

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
 # Between two claims that came back empty.
 POLL_S = 0.1
+# "Come later" answers: they say nothing about the request.
+UNAVAILABLE = frozenset({502, 503, 504, 408, 429})
+# A valid claim that is answered with a fault of the server's own this often in a row is refused by it.
+FAULTS_IN_A_ROW = 6
+# A fresh message shows that claims work: this many claims may pass until it comes.
+CONTROL_CLAIMS = 20
+LONG_HOLD_S = 60
 S = 1_000_000_000  # ns
 
 QUICKSTART_PRIORITY = {"tier": "normal", "score": 500}
@@ -99,9 +106,13 @@ class Queue:
         self.id = queue
         self.fields = fields
         self.created = created
+        self.ordering = str(fields.get("ordering", ""))  # by which the order check judges it; "" for not at all
+        self.unmodelled = False  # paused, drained or otherwise beyond what the checks model
         self._world = case.world
         self._by_id: dict[str, Message] = {}
         self._by_token: dict[str, Message] = {}
+        self._faults = 0  # claims in a row that a fault of the server's own answered
+        self._delivered: set[Message] = set()
         self._perhaps: set[str] = set()  # tokens of publishes whose result is unknown
         self.unsure_until_ns = 0  # an unknown claim may hold something until then
         self._world.queues.append(self)
@@ -135,7 +146,9 @@ class Queue:
             sent["body"] = content(token) if callable(content) else content
             return wire.publish(self.scope, self.id, sent)
 
-        exchange = await self.case.persist(request, root, "publishing", fields=lambda: self.described(token, sent))
+        exchange = await self.case.persist(
+            request, root, "publishing", fields=lambda: self.described(token, sent), blame=self._blame
+        )
         found = wire.identity(exchange.data)
         if not found:
             self.case.refuse(
@@ -166,6 +179,14 @@ class Queue:
             self._by_id[found] = message
         self._by_token.setdefault(token, message)
         return message
+
+    def _blame(self, exchange: Exchange) -> str:
+        """The promise that a refused publish breaks when it is not about publishing itself."""
+        if exchange.code == wire.QUEUE_FULL and not self.fields.get("max_depth"):
+            return "QUEUE-5" if "max_depth" in self.fields else "QUEUE-2"
+        if exchange.status == 404 and not self._by_id:
+            return "QUEUE-1"  # the id that the queue's creation gave leads nowhere
+        return ""
 
     async def publish_many(self, count: int, **fields: Any) -> list[Message]:
         """`count` messages, one after the other: each is acknowledged before the next is sent."""
@@ -211,6 +232,14 @@ class Queue:
                 self._no_items("CLAIM-3", "a claimed item is no object with an id", exchange)
             found = wire.token(item.get("body"))
             message = self._by_id.get(wire.identity(item)) or self._by_token.get(found)
+            if message is not None and message.id != wire.identity(item):
+                self.case.refuse(
+                    "IDEM-2" if "idempotency_key" in message.fields else "PUB-1",
+                    "a published message is handed out under another id than its publish was answered with",
+                    expected=f"id {message.id}",
+                    seen=f"id {wire.identity(item)}",
+                    evidence=(message.publish, exchange),
+                )
             if message is not None:
                 deliveries.append(
                     Delivery(message=message, item=item, claim=exchange, timeout_s=hold_s, position=position)
@@ -219,6 +248,7 @@ class Queue:
                 await self.case.send(wire.complete(self.scope, wire.identity(item)))
             else:
                 self._stranger(item, exchange)
+        self._faults = 0
         return Claim(exchange=exchange, deliveries=deliveries)
 
     def _no_claim(self, exchange: Exchange, hold_s: float) -> Claim:
@@ -228,6 +258,10 @@ class Queue:
                 return Claim(exchange=exchange)
             self._no_items("CLAIM-2" if not self._by_id else "CLAIM-1", "a claim was refused", exchange)
         if exchange.result is Result.UNKNOWN:
+            fault = exchange.answer is not None and exchange.status not in UNAVAILABLE
+            self._faults = self._faults + 1 if fault else 0
+            if self._faults >= FAULTS_IN_A_ROW:
+                self._no_items("CLAIM-2", f"claims were answered {exchange.told()}, again and again", exchange)
             self.unsure_until_ns = max(self.unsure_until_ns, exchange.ret_ns + round(hold_s * S))
         return Claim(exchange=exchange)
 
@@ -274,9 +308,10 @@ class Queue:
             last = time.monotonic_ns() > max(end_ns, self.unsure_until_ns + round(allowed_s * S))
             claim = await self.claim(batch_size, timeout_s)
             found += claim.deliveries
+            self._delivered |= {delivery.message for delivery in claim.deliveries}
             missing -= {delivery.message for delivery in claim.deliveries}
-            if missing and last and claim.sure:
-                self._undelivered(sorted(missing, key=lambda m: m.publish.ret_ns), claim, root, doing)
+            if missing and last and claim.sure and not claim.deliveries:
+                await self._undelivered(min(missing, key=lambda m: m.publish.ret_ns), claim, root, doing)
             if missing and not claim.deliveries:
                 await asyncio.sleep(POLL_S)
         return found
@@ -285,17 +320,34 @@ class Queue:
         """The next delivery of one message."""
         return [delivery for delivery in await self.take(message, **options) if delivery.message is message][-1]
 
-    def _undelivered(self, missing: Sequence[Message], claim: Claim, root: str, doing: str) -> NoReturn:
-        message = missing[0]
+    async def _undelivered(self, message: Message, claim: Claim, root: str, doing: str) -> NoReturn:
+        """A message did not come in its time. Where others of its queue did, it is lost rather than claims broken.
+
+        Under fifo ordering, a message that was published later and is delivered now proves it without a clock: the
+        missing one is older, was never delivered, and no claim of unknown result can hold it.
+        """
         waited_s = (claim.exchange.ret_ns - message.publish.ret_ns) / S
+        evidence = [message.publish, claim.exchange]
+        proven = False
+        if message not in self._delivered and self._delivered:
+            root = self.case.requirement if root == self.case.requirement else "LOSS-1"
+            control = await self.publish()
+            for _ in range(CONTROL_CLAIMS):
+                found = await self.claim(1, LONG_HOLD_S)
+                if found.of(control):
+                    proven = self.ordering == "fifo" and not self.unsure_until_ns
+                    evidence += [control.publish, found.exchange]
+                    break
+                await asyncio.sleep(POLL_S)
         self.case.refuse(
             root,
             doing,
             expected=f"a delivery of {message.id}",
-            seen=f"claims came back without it for {waited_s:.1f} s after its publish",
+            seen=f"claims came back without it for {waited_s:.1f} s after its publish"
+            + (", and with a message that was published later" if proven else ""),
             proof=f"still absent from a claim {waited_s:.3f} s after the publish was acknowledged",
-            evidence=(message.publish, claim.exchange),
-            liveness=True,
+            evidence=evidence,
+            liveness=not proven,
         )
 
     async def watch(
