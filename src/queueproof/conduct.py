@@ -24,7 +24,7 @@ from queueproof.drive.noise import LagMeter, certificate
 from queueproof.drive.preflight import check_target
 from queueproof.drive.recorder import Recorder
 from queueproof.drive.sweep import sweep
-from queueproof.drive.target import SERVER_LOG, Target, open_target
+from queueproof.drive.target import SERVER_LOG, Target, at_url, open_target
 from queueproof.drive.world import DEFAULT_SLACK_S, World
 from queueproof.errors import QueueproofError
 from queueproof.evidence.history import HistoryWriter, read_history
@@ -39,6 +39,7 @@ from queueproof.evidence.results import (
     Verdict,
 )
 from queueproof.evidence.run import JUNIT, RunDirectory, manifest_of, new_run_id
+from queueproof.report.story import Story
 from queueproof.report.write import write_reports
 from queueproof.verdict.judge import Judgement, Proof, judge
 
@@ -67,6 +68,7 @@ class Settings:
     junit: Path | None = None
     command: str = ""  # how to run the same again, without secrets
     options: Mapping[str, object] = field(default_factory=dict)
+    reports: bool = True  # write report.html and junit.xml
     target: "Callable[[Path | None], AbstractAsyncContextManager[Target]] | None" = None  # a target of the caller's
 
 
@@ -78,6 +80,7 @@ class Ran:
     results: Results
     cases: tuple[CaseResult, ...]
     error: QueueproofError | None = None
+    story: Story | None = None  # what the reports tell; None when none were asked for
 
 
 async def conformance(
@@ -95,10 +98,11 @@ async def conformance(
     except QueueproofError as stopped:
         results, ended, error = _unusable(settings, stopped), [], stopped
     directory.write_results(results)
-    write_reports(directory.path)
+    story = write_reports(directory.path) if settings.reports else None
     if settings.junit is not None:
         _copy_junit(directory, settings.junit)
-    return Ran(directory=directory, results=results, cases=tuple(end.result for end in ended), error=error)
+    cases = tuple(end.result for end in ended)
+    return Ran(directory=directory, results=results, cases=cases, error=error, story=story)
 
 
 async def _run(
@@ -203,6 +207,7 @@ def _unusable(settings: Settings, error: QueueproofError, cleaned: CleanUp | Non
         verdict=Verdict.NO_VERDICT,
         exit_code=int(error.exit_code),
         summary=f"No verdict: {error.message}.",
+        advice=error.hint,
         complete=False,
         requirements=tuple(
             RequirementResult(
@@ -283,3 +288,33 @@ async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, Value]) -> Value
 def _copy_junit(directory: RunDirectory, place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_bytes((directory.path / JUNIT).read_bytes())
+
+
+def clean_run(path: Path, *, url: str, key: str) -> str:
+    """Takes away what the run in `path` left on its server; what became of it, in words.
+
+    `url` and `key`: of the server; the address defaults to the run's own. Raises QueueproofError when there is no such
+    run, or no key.
+    """
+    directory = RunDirectory.open(path)
+    manifest = directory.manifest()
+    if not (path / LEDGER).is_file():
+        return "the run created nothing"
+    if manifest.target.get("kind") == "embedded" and not url:
+        return "the run's server was its own, and ended with it: there is nothing to take away"
+    address = url or str(manifest.target.get("url", ""))
+
+    async def go() -> CleanUp:
+        writer = HistoryWriter(path / "history-1.ndjson", run=manifest.run, writer=1)
+        async with at_url(address, key, {}) as target:
+            recorder = Recorder(writer, secrets=(target.key,))
+            client = Client(target.url, target.key, recorder=recorder, budget=RequestBudget(), run=manifest.run)
+            try:
+                return await clean_up(Ledger.read(path / LEDGER), client)
+            finally:
+                await client.close()
+                writer.close()
+
+    cleaned = asyncio.run(go())
+    left = f"; left behind: {', '.join(cleaned.left)} ({cleaned.note})" if cleaned.left else ""
+    return f"{cleaned.scopes_deleted} of {cleaned.scopes_created} scopes taken away{left}"

@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import ctypes
 import json
-import signal
 import subprocess
 import sys
 import threading
@@ -15,11 +13,11 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from queueproof.contract import wire
+from queueproof.drive.processes import start
 from queueproof.errors import HarnessError, TargetError, UsageError
 
 READY_WITHIN_S = 30.0
 STOP_WITHIN_S = 10.0
-PR_SET_PDEATHSIG = 1
 SERVER_LOG = "server.log"
 
 
@@ -64,14 +62,7 @@ async def embedded(log: Path | None = None, *, arguments: tuple[str, ...] = ()) 
     command = [sys.executable, "-m", "scaiqueue_reference", "--port", "0", *arguments]
     with contextlib.ExitStack() as stack:
         errors = stack.enter_context(log.open("wb")) if log is not None else subprocess.DEVNULL
-        process = subprocess.Popen(  # noqa: ASYNC220, S603 -- a few milliseconds, before anything else runs
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            start_new_session=True,  # Ctrl-C is ours: the server is still needed for the clean-up
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
-        )
+        process = start(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors)
         try:
             ready = await asyncio.wait_for(asyncio.to_thread(_read_line, process), READY_WITHIN_S)
             yield _started(ready, "embedded")
@@ -108,11 +99,6 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def _die_with_parent() -> None:
-    """In the child, before it runs: the kernel ends it when this process ends, even by `kill -9`."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @contextlib.asynccontextmanager

@@ -115,6 +115,7 @@ class Results(_Part, frozen=True):
     verdict: Verdict
     exit_code: int
     summary: str = ""  # the sentence that answers "may I ship?"
+    advice: str = ""  # what to do next, where no case could run
     complete: bool = True  # False: interrupted; what was gathered is here
     requirements: tuple[RequirementResult, ...] = ()
     findings: tuple[FindingResult, ...] = ()

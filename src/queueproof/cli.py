@@ -1,0 +1,213 @@
+"""The command line: options in, one of the rooms called, an exit code out. No logic of its own.
+
+Imports of what a command needs stand inside it, so that `queueproof --help` answers at once.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from queueproof import __version__
+from queueproof.errors import ExitCode, QueueproofError, UsageError
+
+app = typer.Typer(
+    name="queueproof",
+    help="Proves that a work-queue server keeps its promises, and says how much it can carry while it does.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+TARGET = "The server"
+VERDICT = "The verdict"
+OUTPUT = "Output"
+
+
+def main() -> None:
+    """Runs the command line; every error of the family is one clear line and its exit code."""
+    try:
+        app()
+    except QueueproofError as error:
+        sys.stderr.write(f"queueproof: {error}\n")
+        sys.exit(int(error.exit_code))
+    except KeyboardInterrupt:
+        sys.exit(int(ExitCode.INTERRUPTED))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"queueproof {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Proves that a work-queue server keeps its promises, and says how much it can carry while it does."""
+
+
+Url = Annotated[str, typer.Option(envvar="SCAIGRID_HOST", help="Its base address.", rich_help_panel=TARGET)]
+Kind = Annotated[str, typer.Option("--target", help="A server to start: embedded.", rich_help_panel=TARGET)]
+ApiKey = Annotated[
+    str,
+    typer.Option(envvar="SCAIGRID_API_KEY", show_envvar=True, help="A key with all rights.", rich_help_panel=TARGET),
+]
+
+
+def _key_option(name: str, what: str) -> Any:
+    return typer.Option(f"--{name}-key", envvar=f"QUEUEPROOF_{name.upper()}_KEY", help=what, rich_help_panel=TARGET)
+
+
+@app.command(context_settings={"allow_extra_args": True})
+def conformance(
+    context: typer.Context,
+    url: Url = "",
+    target: Kind = "",
+    api_key: ApiKey = "",
+    view_key: Annotated[str, _key_option("view", "A key that may only read.")] = "",
+    publish_key: Annotated[str, _key_option("publish", "A key that may only publish.")] = "",
+    consume_key: Annotated[str, _key_option("consume", "A key that may only consume.")] = "",
+    manage_key: Annotated[str, _key_option("manage", "A key that may only manage.")] = "",
+    foreign_key: Annotated[str, _key_option("foreign", "A key of another tenant.")] = "",
+    profile: Annotated[str, typer.Option(help="core, extended or all requirements.", rich_help_panel=VERDICT)] = "core",
+    requirement: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="Only this requirement; may be repeated.", rich_help_panel=VERDICT),
+    ] = None,
+    fail_on: Annotated[str, typer.Option(help="must or should.", rich_help_panel=VERDICT)] = "must",
+    allow_inconclusive: Annotated[
+        bool,
+        typer.Option("--allow-inconclusive", help="Exit 0 though a MUST could not be told.", rich_help_panel=VERDICT),
+    ] = False,
+    slack: Annotated[
+        float, typer.Option(min=0.5, max=600, help="Seconds allowed beyond a timeout.", rich_help_panel=VERDICT)
+    ] = 5.0,
+    out: Annotated[Path | None, typer.Option(help="The run directory.", rich_help_panel=OUTPUT)] = None,
+    junit: Annotated[Path | None, typer.Option(help="A copy of junit.xml.", rich_help_panel=OUTPUT)] = None,
+) -> None:
+    """Proves a server against the contract, requirement by requirement.
+
+    Without --url or --target the embedded reference server is started and tested. Options for pytest follow after --.
+    """
+    from queueproof.contract.requirements import select
+    from queueproof.drive.runner import run_suite, working_path
+    from queueproof.drive.target import base_url
+    from queueproof.evidence.run import RunDirectory, new_run_id
+
+    more = _after_dashes(context)
+    wanted = [name.upper() for name in requirement or []]
+    select(profile, wanted)
+    _choose("--fail-on", fail_on, ("must", "should"))
+    if url and not target:
+        base_url(url)
+        if not api_key:
+            raise UsageError("there is no API key", hint="give --api-key, or set SCAIGRID_API_KEY")
+    directory = RunDirectory.create(out, "conformance", new_run_id())
+    options = ["--qp-out", working_path(directory.path), "--qp-profile", profile, "--qp-slack", str(slack)]
+    options += [word for name in wanted for word in ("--qp-requirement", name)]
+    options += ["--qp-fail-on", fail_on]
+    options += ["--qp-allow-inconclusive"] if allow_inconclusive else []
+    options += ["--qp-target", target] if target else []
+    options += ["--qp-junit", working_path(junit)] if junit else []
+    options += ["--qp-command", _again(url, target, profile, wanted, fail_on, slack)]
+    given = {
+        "VIEW": view_key, "PUBLISH": publish_key, "CONSUME": consume_key, "MANAGE": manage_key, "FOREIGN": foreign_key,
+    }  # fmt: skip
+    secrets = {f"QUEUEPROOF_{name}_KEY": key for name, key in given.items()}
+    secrets |= {"SCAIGRID_API_KEY": api_key, "SCAIGRID_HOST": "" if target else url}
+    code = run_suite(options, secrets=secrets, more=more)
+    _tell(directory.path, code, quiet=bool(more))
+
+
+def _again(url: str, target: str, profile: str, wanted: list[str], fail_on: str, slack: float) -> str:
+    """The same command once more, without keys."""
+    words = ["queueproof", "conformance"]
+    words += ["--target", target] if target else (["--url", url] if url else [])
+    words += ["--profile", profile] if profile != "core" else []
+    words += [word for name in wanted for word in ("--requirement", name)]
+    words += ["--fail-on", fail_on] if fail_on != "must" else []
+    words += ["--slack", f"{slack:g}"] if slack != 5.0 else []
+    return " ".join(words)
+
+
+def _tell(path: Path, code: int, *, quiet: bool) -> None:
+    """Prints the run's story and ends with the run's own exit code."""
+    from queueproof.errors import HarnessError
+    from queueproof.evidence.run import RunDirectory
+    from queueproof.report.story import load_story
+    from queueproof.report.terminal import show
+
+    directory = RunDirectory(path)
+    if not directory.has_results():
+        if code == USAGE_CODE:
+            raise typer.Exit(int(ExitCode.USAGE))
+        raise HarnessError(f"the run ended with code {code} before it had a result", hint="run it again with -- -v")
+    results = directory.results()
+    if results.advice:
+        sys.stderr.write(f"queueproof: {results.summary}\n  → {results.advice}\n")
+    elif not quiet:
+        show(load_story(path))
+    raise typer.Exit(results.exit_code)
+
+
+USAGE_CODE = 4  # pytest's own
+
+
+def _after_dashes(context: typer.Context) -> list[str]:
+    """The words after `--`; anything else that is left over is a mistake."""
+    extra = list(context.args)
+    if extra and "--" not in sys.argv:
+        raise UsageError(f"unexpected argument {extra[0]!r}", hint="options for pytest follow after --")
+    return extra
+
+
+def _choose(option: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise UsageError(f"{option} {value} is no choice", hint=f"choose one of {', '.join(choices)}")
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="A run directory, for example reports/latest.")],
+    format: Annotated[  # noqa: A002 -- the option's name
+        str, typer.Option(help="text, html, junit, markdown or json.", rich_help_panel=OUTPUT)
+    ] = "text",
+) -> None:
+    """Prints the report of a run, made again from its directory."""
+    from queueproof.report.write import render
+
+    sys.stdout.buffer.write(render(run, format).encode("utf-8", "replace"))
+
+
+@app.command()
+def clean(
+    run: Annotated[Path, typer.Argument(help="The directory of a run that was cut off.")],
+    url: Url = "",
+    api_key: ApiKey = "",
+) -> None:
+    """Takes away from the server what a cut-off run left there."""
+    from queueproof.conduct import clean_run
+
+    left = clean_run(run, url=url, key=api_key)
+    typer.echo(left)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def serve(context: typer.Context) -> None:
+    """Starts the reference server; prints one JSON line when it is ready.
+
+    [--host H] [--port P] [--database URL] [--redis URL] [--keys FILE]; --help lists all.
+    """
+    os.execv(sys.executable, [sys.executable, "-m", "scaiqueue_reference", *context.args])  # noqa: S606
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""Child processes that end with us: not by our Ctrl-C, whose time is ours to choose, but whenever we are gone."""
+
+import ctypes
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+PR_SET_PDEATHSIG = 1
+
+
+def start(command: Sequence[str], **options: Any) -> "subprocess.Popen[bytes]":
+    """Starts `command` in a session of its own; on Linux the kernel ends it when this process ends, even by kill -9."""
+    return subprocess.Popen(  # noqa: S603 -- the command is ours
+        command,
+        start_new_session=True,
+        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        **options,
+    )
+
+
+def _die_with_parent() -> None:
+    """In the child, before it runs."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
