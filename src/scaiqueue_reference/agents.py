@@ -3,22 +3,26 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from scaiqueue_reference.broker import Broker
 from scaiqueue_reference.errors import ApiError
 from scaiqueue_reference.message import Message
+from scaiqueue_reference.pending import PendingAway
 
 _log = logging.getLogger(__name__)
 
 # The contract's cadence is a second; a quarter of it keeps a reclaim well inside that.
 VISIBILITY_EVERY_S = 0.25
 EXPIRY_EVERY_S = 1.0
+REPAIR_EVERY_S = 1.0
 
 # One pass's share: a bigger backlog is taken in further passes at once, so that one pass never holds the rows long.
 _SHARE = 500
 
 _Find = Callable[[int, int], Awaitable[Sequence[Message]]]
 _Do = Callable[[Message], Awaitable[bool]]
+_Duty = Callable[[], Awaitable[int]]
 
 
 class Agents:
@@ -31,10 +35,14 @@ class Agents:
     def start(self) -> None:
         """Starts the duties in the running loop."""
         store = self._broker.store
-        duties: list[tuple[str, float, _Find, _Do]] = [
-            ("visibility_timeout_enforcer", VISIBILITY_EVERY_S, store.overdue, self._broker.reclaim),
-            ("expiry_enforcer", EXPIRY_EVERY_S, store.expired, self._broker.expire),
+        reclaim = partial(self._all, store.overdue, self._broker.reclaim)
+        expire = partial(self._all, store.expired, self._broker.expire)
+        duties: list[tuple[str, float, _Duty]] = [
+            ("visibility_timeout_enforcer", VISIBILITY_EVERY_S, reclaim),
+            ("expiry_enforcer", EXPIRY_EVERY_S, expire),
         ]
+        if self._broker.shared:
+            duties.append(("order_repair", REPAIR_EVERY_S, self._broker.repair))
         self._tasks = [asyncio.create_task(self._repeat(*duty), name=duty[0]) for duty in duties]
 
     async def stop(self) -> None:
@@ -43,15 +51,21 @@ class Agents:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _repeat(self, name: str, every_s: float, find: _Find, do: _Do) -> None:
+    async def _repeat(self, name: str, every_s: float, duty: _Duty) -> None:
         while True:
             try:
-                while await self._pass(find, do) == _SHARE:
-                    pass
-            except ApiError as error:
-                _log.warning("%s: %s", name, error.message)
+                if done := await duty():
+                    _log.info("%s: %d", name, done)
+            except (ApiError, PendingAway) as error:
+                _log.warning("%s: %s", name, error)
+            except Exception:
+                _log.exception("%s failed", name)
             await asyncio.sleep(every_s)
 
-    async def _pass(self, find: _Find, do: _Do) -> int:
-        found = await find(self._broker.clock.now_us(), _SHARE)
-        return sum(await asyncio.gather(*map(do, found)))
+    async def _all(self, find: _Find, do: _Do) -> int:
+        total = 0
+        while found := await find(self._broker.clock.now_us(), _SHARE):
+            total += sum(await asyncio.gather(*map(do, found)))
+            if len(found) < _SHARE:
+                break
+        return total

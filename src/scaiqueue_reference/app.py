@@ -41,8 +41,7 @@ class Server:
 
     async def open(self) -> None:
         """Opens the rows, rebuilds the order, starts the agents; raises ApiError, KeysFileError."""
-        clock = Clock()
-        self._broker = Broker(SQLiteStore(self._database(), clock), MemoryPending(), clock)
+        self._broker = self._build()
         await self._broker.open()
         keyring = await self._keyring()
         metrics, places = Metrics(), Places(self._broker)
@@ -51,11 +50,18 @@ class Server:
         self.plain = fastapi_app(service, table, metrics)
         self.app = HotShell(self.plain, service, {endpoint.name: endpoint for endpoint in table})  # type: ignore[assignment]
         self._agents = Agents(self._broker)
-        self._agents.start()
+        if self._settings.role != "api":
+            self._agents.start()
 
-    def _database(self) -> str:
-        if self._settings.database is not None:
-            return self._settings.database.removeprefix(_SQLITE)
+    def _build(self) -> Broker:
+        clock, database = Clock(), self._settings.database
+        if database is not None and database.startswith("mariadb:"):
+            return _stack(database, self._settings.redis, clock)
+        return Broker(SQLiteStore(self._file(database), clock), MemoryPending(), clock)
+
+    def _file(self, database: str | None) -> str:
+        if database is not None:
+            return database.removeprefix(_SQLITE)
         self._temporary = Path(tempfile.mkdtemp(prefix="scaiqueue-"))
         return str(self._temporary / "rows.sqlite3")
 
@@ -71,3 +77,13 @@ class Server:
         await self._broker.close()
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
+
+
+def _stack(database: str, redis_url: str | None, clock: Clock) -> Broker:
+    """MariaDB and Redis; their drivers are imported here only, so that the embedded server starts without them."""
+    from scaiqueue_reference.pending.absent import AbsentPending
+    from scaiqueue_reference.pending.redis import RedisPending
+    from scaiqueue_reference.store.mariadb import MariaDBStore
+
+    pending = AbsentPending() if redis_url is None else RedisPending(redis_url, clock.now_us)
+    return Broker(MariaDBStore(database, clock), pending, clock, shared=True)

@@ -4,6 +4,8 @@ The only writer of both the rows and the pending order, and always in this seque
 between the two is a message that waits by its row but is missing in the order; the order is rebuilt from the rows.
 """
 
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 import msgspec
@@ -23,30 +25,46 @@ from scaiqueue_reference.errors import (
 from scaiqueue_reference.lifecycle import State, Step
 from scaiqueue_reference.message import Actor, Change, Claim, Draft, Inserted, Message, Queue, Scope, Waiting
 from scaiqueue_reference.payload import same_json
-from scaiqueue_reference.pending import Pending
+from scaiqueue_reference.pending import Pending, PendingAway
 from scaiqueue_reference.store import Store
 
 AGENT = Actor("system_agent", "visibility_timeout_enforcer")
 EXPIRER = Actor("system_agent", "expiry_enforcer")
 
+# No time at all rather than "now": another process's clock may be a little behind.
+AT_ONCE = 0
+
 
 class Broker:
     """One tenant's identity never reaches another's message: callers look up the scope by tenant first."""
 
-    def __init__(self, store: Store, pending: Pending, clock: Clock) -> None:
+    def __init__(self, store: Store, pending: Pending, clock: Clock, *, shared: bool = False) -> None:
         self.store = store
         self.pending = pending
         self.clock = clock
+        self.shared = shared  # the order outlives this process, and other processes change it
 
     async def open(self) -> None:
         """Opens the rows and rebuilds the pending order from them."""
         self.clock.advance_past(await self.store.open())
-        async for waiting in self.store.waiting():
-            await self.pending.put(waiting)
+        if not self.shared:
+            async for waiting in self.store.waiting():
+                await self.pending.put(waiting)
 
     async def close(self) -> None:
         """Writes what is under way."""
         await self.store.close()
+        await self.pending.close()
+
+    async def _put(self, waiting: Sequence[Waiting]) -> None:
+        """What cannot be put now is put by the repair: its row says that it waits."""
+        with suppress(PendingAway):
+            await self.pending.put(waiting)
+
+    async def forget(self, queue_id: str) -> None:
+        """Drops the order of a queue that was deleted; what stays of it finds no rows."""
+        with suppress(PendingAway):
+            await self.pending.forget(queue_id)
 
     # -- publish
 
@@ -56,7 +74,7 @@ class Broker:
         message = self._message(actor, queue, draft)
         inserted = await self._insert(message, queue)
         if inserted.created:
-            await self.pending.put([_waiting(inserted.message)])
+            await self._put([_waiting(inserted.message)])
         elif not same_json(inserted.message.body, draft.body):
             raise IdempotencyConflict
         return inserted
@@ -96,7 +114,7 @@ class Broker:
                 tier=draft.priority_tier,
                 priority=draft.priority_score,
             ),
-            max(created_us, draft.delay_until_us or 0),
+            draft.delay_until_us or AT_ONCE,
             min(ends) if ends else None,
             0,
             draft.message_type,
@@ -128,14 +146,28 @@ class Broker:
         claim = Claim(queue.id, actor, visibility_us, events.CLAIMED)
         taken: list[Message] = []
         while len(taken) < limit:
-            next_up = await self.pending.take(queue.id, limit - len(taken), self.clock.now_us())
+            wanted, now_us = limit - len(taken), self.clock.now_us()
+            try:
+                next_up = await self.pending.take(queue.id, wanted, now_us, visibility_us)
+            except PendingAway:
+                return taken + await self._claim_by_rows(claim, wanted)
             if not next_up:
                 break
             try:
                 taken += await self.store.claim([waiting.id for waiting in next_up], claim)
             except BaseException:
-                await self.pending.put(next_up)
+                await self._put(next_up)
                 raise
+        return taken
+
+    async def _claim_by_rows(self, claim: Claim, limit: int) -> list[Message]:
+        """Without the order: slower, and as exclusive, because the row decides in both cases."""
+        taken: list[Message] = []
+        while len(taken) < limit:
+            ids = await self.store.candidates(claim.queue_id, limit - len(taken), self.clock.now_us())
+            if not ids:
+                break
+            taken += await self.store.claim(ids, claim)
         return taken
 
     # -- what the holder does
@@ -144,7 +176,10 @@ class Broker:
         """Ends the message; raises NotFound, WrongState or NotOwner."""
         values: dict[str, object] = {"state": State.COMPLETED, "response": response, "lock_until_us": None}
         values["finished_us"] = self.clock.now_us()
-        return await self._held(actor, scope_id, key, events.COMPLETED, values)
+        message = await self._held(actor, scope_id, key, events.COMPLETED, values)
+        with suppress(PendingAway):
+            await self.pending.free([key])
+        return message
 
     async def extend(self, actor: Actor, scope_id: str, key: str, visibility_us: int) -> Message:
         """Renews the lock: it lasts `visibility_us` from now on."""
@@ -177,7 +212,7 @@ class Broker:
         """Gives the message back at its old place, at once; its attempt stays counted."""
         while True:
             message = await self._claimed_by(actor, scope_id, key)
-            values: dict[str, object] = {"visible_us": self.clock.now_us()}
+            values: dict[str, object] = {"visible_us": AT_ONCE}
             if changed := await self._give_back(message, Step.RELEASE, events.RELEASED, actor, values):
                 return changed
 
@@ -207,7 +242,7 @@ class Broker:
         values: dict[str, object] = {
             "queue_id": queue.dead_letter_id,
             "score": message.created_us,
-            "visible_us": now_us,
+            "visible_us": AT_ONCE,
             "failure_reason": reason,
             "dead_lettered_us": now_us,
         }
@@ -239,7 +274,7 @@ class Broker:
             )
         )
         if changed is not None:
-            await self.pending.put([_waiting(changed)])
+            await self._put([_waiting(changed)])
         return changed
 
     # -- what the agents do
@@ -247,7 +282,7 @@ class Broker:
     async def reclaim(self, message: Message) -> bool:
         """Gives back a message whose lock has run out, at its old place and at once."""
         now_us = self.clock.now_us()
-        values: dict[str, object] = {"visible_us": now_us}
+        values: dict[str, object] = {"visible_us": AT_ONCE}
         changed = await self._give_back(message, Step.RECLAIM, events.RECLAIMED, AGENT, values, overdue_us=now_us)
         return changed is not None
 
@@ -265,6 +300,19 @@ class Broker:
             )
         )
         return changed is not None
+
+    async def repair(self) -> int:
+        """Puts what waits by its row and is missing in the order, as after a crash between the two; how many."""
+        repaired = 0
+        for queue_id, count in (await self.store.waiting_counts()).items():
+            if await self.pending.size(queue_id) >= count:
+                continue
+            async for waiting in self.store.waiting(queue_id):
+                missing = await self.pending.missing(waiting)
+                if missing:
+                    await self.pending.put(missing)
+                    repaired += len(missing)
+        return repaired
 
 
 def _waiting(message: Message) -> Waiting:

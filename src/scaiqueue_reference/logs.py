@@ -25,4 +25,5 @@ def configure(level: str) -> None:
     """Sends records from `level` on to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines())
+    logging.getLogger("asyncmy").setLevel(logging.CRITICAL)  # it reports as warnings what we answer with a code
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -59,7 +59,7 @@ class Message(Struct, frozen=True, gc=False):
     origin_queue_id: str  # where it was published: the domain of its idempotency_key
     state: str
     score: int  # its place in the queue, lowest first; ties go by id
-    visible_us: int  # not claimable before
+    visible_us: int  # not claimable before; 0: at once
     expires_us: int | None  # not claimable from then on
     attempts: int
     message_type: str

@@ -31,12 +31,17 @@ class Places:
 
     async def queue(self, tenant_id: str, scope_id: str | None, queue_id: str) -> tuple[Scope, Queue]:
         """The queue and its scope; `scope_id` None is the short form of the path."""
-        if scope_id is not None:
-            await self.scope(tenant_id, scope_id)
-        queue = await self._store.queue(queue_id)
-        if queue is None or queue.tenant_id != tenant_id or scope_id not in (None, queue.scope_id):
+        place = await self._store.place(queue_id)
+        if place is None or place[1].tenant_id != tenant_id or scope_id not in (None, place[0].id):
+            if scope_id is not None:
+                await self.owned(tenant_id, scope_id)
             raise NotFound("queue", queue_id)
-        return await self.scope(tenant_id, queue.scope_id), queue
+        return place
+
+    async def owned(self, tenant_id: str, scope_id: str) -> None:
+        """Raises NotFound unless the scope is there and the tenant's; its state does not matter."""
+        if await self._store.tenant(scope_id) != tenant_id:
+            raise NotFound("scope", scope_id)
 
     async def scopes(self, tenant_id: str) -> list[Scope]:
         """Oldest first."""
@@ -126,13 +131,13 @@ class Places:
         queues = await self._store.queues(scope.id)
         await self._store.delete_scope(scope.id)
         for queue in queues:
-            await self._broker.pending.forget(queue.id)
+            await self._broker.forget(queue.id)
 
     async def delete_queue(self, queue: Queue) -> None:
         """Deletes the queue with its messages; a system queue goes with its scope only."""
         _refuse_system(queue)
         await self._store.delete_queue(queue.id)
-        await self._broker.pending.forget(queue.id)
+        await self._broker.forget(queue.id)
 
     async def step_scope(self, scope: Scope, step: PlaceStep) -> Scope:
         """Moves the scope along its life cycle; raises WrongState."""

@@ -17,7 +17,10 @@ _VARIABLES = {
     "keys": "SCAIQUEUE_KEYS",
     "log_level": "SCAIQUEUE_LOG_LEVEL",
     "largest_body": "SCAIQUEUE_LARGEST_BODY",
+    "role": "SCAIQUEUE_ROLE",
+    "processes": "SCAIQUEUE_PROCESSES",
 }
+_ROLES = ("all", "api", "worker")
 _LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -31,10 +34,13 @@ class Settings:
 
     host: str = "127.0.0.1"
     port: int = 8000  # 0: any free one
-    database: str | None = None  # sqlite:///FILE
-    redis: str | None = None
+    database: str | None = None  # sqlite:///FILE or mariadb://USER:PASSWORD@HOST:PORT/NAME
+    redis: str | None = None  # redis://HOST:PORT/DB
+    role: str = "all"  # api: calls only; worker: the agents only; all: both
+    processes: int = 1  # API processes behind the one port
     keys_file: Path | None = None
     with_parent: int | None = None  # stop when this process ends
+    inherited: int | None = None  # a listening socket's descriptor, from the process that supervises this one
     log_level: str = "warning"
     largest_body: int = DEFAULT_LARGEST_BODY  # bytes of a request
 
@@ -49,8 +55,13 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     parser = _Parser(prog="scaiqueue_reference", description="The reference server of the ScaiQueue API.")
     parser.add_argument("--host", help="address to listen on (default 127.0.0.1)")
     parser.add_argument("--port", help="port to listen on, 0 for a free one (default 8000)")
-    parser.add_argument("--database", help="sqlite:///FILE; without it a temporary file")
-    parser.add_argument("--redis", help="redis://HOST:PORT/DB")
+    parser.add_argument(
+        "--database", help="sqlite:///FILE or mariadb://USER:PASSWORD@HOST:PORT/NAME; without it a temporary file"
+    )
+    parser.add_argument("--redis", help="redis://HOST:PORT/DB, with a mariadb:// database")
+    parser.add_argument("--role", help=f"one of {', '.join(_ROLES)} (default all)")
+    parser.add_argument("--processes", help="API processes behind the port (default 1), with a mariadb:// database")
+    parser.add_argument("--inherited", help=argparse.SUPPRESS)
     parser.add_argument("--keys", help="TOML file of keys, in place of the default ones")
     parser.add_argument("--with-parent", metavar="PID", help="stop when this process ends")
     parser.add_argument("--log-level", help=f"one of {', '.join(_LEVELS)} (default warning)")
@@ -72,13 +83,17 @@ class _Check:
         result = Settings(
             host=self._given.get("host", defaults.host),
             port=self._whole("port", defaults.port, 0, 65_535),
-            database=self._url("database", ("sqlite",)),
+            database=self._url("database", ("sqlite", "mariadb")),
             redis=self._url("redis", ("redis",)),
+            role=self._one_of("role", defaults.role, _ROLES),
+            processes=self._whole("processes", defaults.processes, 1, 64),
+            inherited=self._whole("inherited", 0, 3, 2**20) or None,
             keys_file=Path(self._given["keys"]) if "keys" in self._given else None,
             with_parent=self._whole("with_parent", 0, 1, 2**31) or None,
-            log_level=self._level(defaults.log_level),
+            log_level=self._one_of("log_level", defaults.log_level, _LEVELS),
             largest_body=self._whole("largest_body", defaults.largest_body, 1024, 2**30),
         )
+        self._check_stack(result)
         if self._errors:
             raise SettingsError("\n".join(self._errors))
         return result
@@ -98,8 +113,20 @@ class _Check:
             self._errors.append(f"--{name}: {text!r} is no URL like {schemes[0]}://…")
         return text
 
-    def _level(self, default: str) -> str:
-        text = self._given.get("log_level", default).lower()
-        if text not in _LEVELS:
-            self._errors.append(f"--log-level: {text!r} is none of {', '.join(_LEVELS)}")
+    def _one_of(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
+        text = self._given.get(name, default).lower()
+        if text not in allowed:
+            self._errors.append(f"--{name.replace('_', '-')}: {text!r} is none of {', '.join(allowed)}")
         return text
+
+    def _check_stack(self, settings: Settings) -> None:
+        stack = settings.database is not None and settings.database.startswith("mariadb")
+        for option, asked in (
+            ("redis", settings.redis is not None),
+            ("role", settings.role != "all"),
+            ("processes", settings.processes > 1),
+        ):
+            if asked and not stack:
+                self._errors.append(
+                    f"--{option}: needs --database mariadb://… (one process alone writes a SQLite file)"
+                )

@@ -1,5 +1,6 @@
 """A reference server in a process of its own, and a small client that a test reads as a story."""
 
+import importlib.util
 import json
 import os
 import signal
@@ -58,6 +59,20 @@ def _running(*options: str) -> Iterator[Running]:
         if process.poll() is None:
             process.terminate()
             process.wait(15)
+        process.stdout.close()
+
+
+@contextmanager
+def _worker(*options: str) -> Iterator[subprocess.Popen[bytes]]:
+    command = _command("--role", "worker", "--with-parent", str(os.getpid()), *options)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=_environment())
+    assert process.stdout is not None
+    try:
+        assert b"worker" in process.stdout.readline()
+        yield process
+    finally:
+        process.terminate()
+        assert process.wait(15) == 0
         process.stdout.close()
 
 
@@ -148,15 +163,42 @@ def running() -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
+def worker() -> Callable[..., Any]:
+    """`with worker("--database", …)`: a process with the agents alone."""
+    return _worker
+
+
+@pytest.fixture(scope="session")
 def client() -> Callable[[Running], Api]:
     """A client with the key that may do everything."""
     return _client
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Running]:
-    """One embedded server for all tests that leave it as it was."""
-    with _running() as process:
+def services() -> Iterator[Any]:
+    """A private MariaDB and Redis; skips where they are not installed."""
+    path = ROOT / "fixtures" / "stack" / "services.py"
+    spec = importlib.util.spec_from_file_location("stack_services", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    try:
+        running = module.Services()
+    except module.NotInstalled as error:
+        pytest.skip(str(error))
+    with running:
+        yield running
+
+
+@pytest.fixture(scope="session", params=["embedded", "stack"])
+def server(request: pytest.FixtureRequest) -> Iterator[Running]:
+    """One server for all tests that leave it as it was: SQLite in one process, or MariaDB and Redis with two."""
+    options: list[str] = []
+    if request.param == "stack":
+        services = request.getfixturevalue("services")
+        options = ["--database", services.database_url, "--redis", services.redis_url, "--processes", "2"]
+    with _running(*options) as process:
         yield process
 
 

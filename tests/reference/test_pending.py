@@ -9,7 +9,7 @@ def _at(key: str, score: int = 0, visible_us: int = 0) -> Waiting:
 
 
 async def _take(pending: MemoryPending, limit: int = 10, now_us: int = 100) -> list[str]:
-    return [waiting.id for waiting in await pending.take("q", limit, now_us)]
+    return [waiting.id for waiting in await pending.take("q", limit, now_us, 1)]
 
 
 async def test_the_lowest_score_comes_first_then_the_lower_id() -> None:

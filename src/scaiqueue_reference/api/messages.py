@@ -36,39 +36,39 @@ class MessageHandlers:
 
     async def complete(self, call: Call) -> Result:
         """The completed message."""
-        scope = await self._places.scope(call.tenant, call.params["scope_id"])
+        scope_id = await self._owned(call)
         request = requests.decode(requests.CompleteRequest, call.body)
         response = requests.payload_of(request.response)
-        message = await self._broker.complete(call.caller.actor, scope.id, call.params["message_id"], response)
+        message = await self._broker.complete(call.caller.actor, scope_id, call.params["message_id"], response)
         return Result(views.message_view(message))
 
     async def fail(self, call: Call) -> Result:
         """The message, pending again or dead-lettered."""
-        scope = await self._places.scope(call.tenant, call.params["scope_id"])
+        scope_id = await self._owned(call)
         request = requests.decode(requests.FailRequest, call.body)
         reason = request.reason if request.reason is not None else request.failure_reason
-        message = await self._broker.fail(call.caller.actor, scope.id, call.params["message_id"], reason or "")
+        message = await self._broker.fail(call.caller.actor, scope_id, call.params["message_id"], reason or "")
         return Result(views.message_view(message))
 
     async def release(self, call: Call) -> Result:
         """The message, pending again."""
-        scope = await self._places.scope(call.tenant, call.params["scope_id"])
+        scope_id = await self._owned(call)
         requests.decode(requests.ReleaseRequest, call.body)
-        message = await self._broker.release(call.caller.actor, scope.id, call.params["message_id"])
+        message = await self._broker.release(call.caller.actor, scope_id, call.params["message_id"])
         return Result(views.message_view(message))
 
     async def extend(self, call: Call) -> Result:
         """The message with its new lock."""
-        scope = await self._places.scope(call.tenant, call.params["scope_id"])
+        scope_id = await self._owned(call)
         request = requests.decode(requests.ExtendRequest, call.body)
         visibility_us = round(request.visibility_timeout_s * 1e6)
-        message = await self._broker.extend(call.caller.actor, scope.id, call.params["message_id"], visibility_us)
+        message = await self._broker.extend(call.caller.actor, scope_id, call.params["message_id"], visibility_us)
         return Result(views.message_view(message))
 
     async def read(self, call: Call) -> Result:
         """One message."""
-        scope = await self._places.scope(call.tenant, call.params["scope_id"])
-        message = await self._broker.store.message(scope.id, call.params["message_id"])
+        scope_id = await self._owned(call)
+        message = await self._broker.store.message(scope_id, call.params["message_id"])
         if message is None:
             raise NotFound("message", call.params["message_id"])
         return Result(views.message_view(message))
@@ -80,8 +80,13 @@ class MessageHandlers:
 
     async def list_scope(self, call: Call) -> Result:
         """A scope's messages."""
-        scope = await self._places.scope(call.tenant, call.params["scope_id"])
-        return await self._page(call, scope.id, None)
+        scope_id = await self._owned(call)
+        return await self._page(call, scope_id, None)
+
+    async def _owned(self, call: Call) -> str:
+        scope_id = call.params["scope_id"]
+        await self._places.owned(call.tenant, scope_id)
+        return scope_id
 
     async def _page(self, call: Call, scope_id: str, queue_id: str | None) -> Result:
         query = call.query()

@@ -87,10 +87,10 @@ def message_view(message: Message) -> MessageView:
         message.source_type,
         message.source_id,
         None if message.idempotency_key is None else message.idempotency_key.decode(),
-        message.ttl_seconds,
+        _plain(message.ttl_seconds),
         moment(message.deadline_us),
         moment(message.delay_until_us),
-        moment(message.visible_us),
+        moment(max(message.visible_us, message.created_us)),
         moment(message.expires_us),
         _NULL if message.hitl_spec is None else Raw(message.hitl_spec),
         moment(message.created_us),
@@ -104,6 +104,11 @@ def message_view(message: Message) -> MessageView:
         message.failure_reason,
         _NULL if message.response is None else Raw(message.response),
     )
+
+
+def _plain(number: float | None) -> float | None:
+    """60 for 60.0: the rows of one of the databases know only doubles."""
+    return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
 def scope_view(scope: Scope) -> dict[str, Any]:

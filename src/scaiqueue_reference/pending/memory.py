@@ -23,6 +23,9 @@ class MemoryPending:
     def __init__(self) -> None:
         self._orders: dict[str, _Order] = {}
 
+    async def close(self) -> None:
+        return None
+
     async def put(self, waiting: Sequence[Waiting]) -> None:
         for message in waiting:
             order = self._orders.get(message.queue_id)
@@ -30,13 +33,24 @@ class MemoryPending:
                 order = self._orders[message.queue_id] = _Order()
             heappush(order.hidden, (message.visible_us, message.id, message.score))
 
-    async def take(self, queue_id: str, limit: int, now_us: int) -> list[Waiting]:
+    async def take(self, queue_id: str, limit: int, now_us: int, lock_us: int) -> list[Waiting]:
         order = self._orders.get(queue_id)
         if order is None:
             return []
         order.reveal(now_us)
         taken = [heappop(order.ready) for _ in range(min(limit, len(order.ready)))]
         return [Waiting(key, queue_id, score, visible_us) for score, key, visible_us in taken]
+
+    async def free(self, ids: Sequence[str]) -> None:
+        return None
+
+    async def size(self, queue_id: str) -> int:
+        order = self._orders.get(queue_id)
+        return 0 if order is None else len(order.ready) + len(order.hidden)
+
+    async def missing(self, waiting: Sequence[Waiting]) -> list[Waiting]:
+        known = {key for order in self._orders.values() for _, key, _ in (*order.ready, *order.hidden)}
+        return [message for message in waiting if message.id not in known]
 
     async def forget(self, queue_id: str) -> None:
         self._orders.pop(queue_id, None)

@@ -40,6 +40,12 @@ class Store(Protocol):
     async def queue(self, queue_id: str) -> Queue | None:
         """One queue, None when there is none."""
 
+    async def place(self, queue_id: str) -> tuple[Scope, Queue] | None:
+        """A queue with its scope, both as they are now: what publish and claim look at first."""
+
+    async def tenant(self, scope_id: str) -> str | None:
+        """Whose the scope is (it never changes), None when there is no such scope."""
+
     async def queues(self, scope_id: str) -> list[Queue]:
         """A scope's queues, oldest first."""
 
@@ -70,8 +76,11 @@ class Store(Protocol):
     async def messages(self, page: Page) -> list[Message]:
         """One page of messages, oldest first."""
 
-    def waiting(self) -> AsyncIterator[Sequence[Waiting]]:
-        """Every message that waits for a claim, in chunks, in no order."""
+    def waiting(self, queue_id: str | None = None) -> AsyncIterator[Sequence[Waiting]]:
+        """Every message (of one queue) that waits for a claim, in chunks, in no order."""
+
+    async def waiting_counts(self) -> Mapping[str, int]:
+        """How many messages wait for a claim, by queue id."""
 
     async def candidates(self, queue_id: str, limit: int, now_us: int) -> list[str]:
         """Ids of the next claimable messages by the rows alone (the way when the pending order is away)."""

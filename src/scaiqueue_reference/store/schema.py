@@ -50,5 +50,51 @@ SQLITE: Sequence[Sequence[str]] = (
             queue_id TEXT NOT NULL, message_id TEXT NOT NULL, correlation_id TEXT, message_type TEXT NOT NULL,
             attempts INTEGER NOT NULL, actor_type TEXT NOT NULL, actor_id TEXT NOT NULL, at_us INTEGER NOT NULL
         )""",
+        "CREATE INDEX journal_scope ON journal (scope_id, seq)",
+    ),
+)
+
+_ID = "VARCHAR(40) CHARACTER SET ascii COLLATE ascii_bin"
+# nopad: 'a' and 'a ' are two values; bin: so are 'a' and 'A', and the forms of unicode.
+_TEXT = "VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin"
+_LONG = "TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin"
+_WORD = "VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin"
+
+MARIADB: Sequence[Sequence[str]] = (
+    (
+        f"CREATE TABLE IF NOT EXISTS settings (name {_WORD} PRIMARY KEY, value {_LONG} NOT NULL) ENGINE=InnoDB",
+        f"""CREATE TABLE IF NOT EXISTS scopes (
+            id {_ID} PRIMARY KEY, tenant_id {_TEXT} NOT NULL, slug {_TEXT} NOT NULL, display_name {_TEXT} NOT NULL,
+            description {_LONG} NOT NULL, state {_WORD} NOT NULL, created_us BIGINT NOT NULL,
+            UNIQUE KEY scope_slug (tenant_id, slug)
+        ) ENGINE=InnoDB""",
+        f"""CREATE TABLE IF NOT EXISTS queues (
+            id {_ID} PRIMARY KEY, scope_id {_ID} NOT NULL, tenant_id {_TEXT} NOT NULL, slug {_TEXT} NOT NULL,
+            display_name {_TEXT} NOT NULL, description {_LONG} NOT NULL, ordering {_WORD} NOT NULL,
+            consumer_mode {_WORD} NOT NULL, max_depth BIGINT NOT NULL, overflow_policy {_WORD} NOT NULL,
+            max_retries INT NOT NULL, state {_WORD} NOT NULL, dead_letter_id {_ID} NOT NULL,
+            created_us BIGINT NOT NULL, UNIQUE KEY queue_slug (scope_id, slug)
+        ) ENGINE=InnoDB""",
+        f"""CREATE TABLE IF NOT EXISTS mod_scaiqueue_messages (
+            id {_ID} PRIMARY KEY, tenant_id {_TEXT} NOT NULL, scope_id {_ID} NOT NULL, queue_id {_ID} NOT NULL,
+            origin_queue_id {_ID} NOT NULL, state {_WORD} NOT NULL, score BIGINT NOT NULL, visible_us BIGINT NOT NULL,
+            expires_us BIGINT, attempts INT NOT NULL, message_type {_TEXT} NOT NULL, content_type {_TEXT} NOT NULL,
+            body LONGBLOB NOT NULL, labels LONGBLOB, hitl_spec LONGBLOB, priority_tier {_WORD} NOT NULL,
+            priority_score INT NOT NULL, correlation_id {_TEXT}, causation_id {_TEXT}, parent_id {_TEXT},
+            source_type {_WORD} NOT NULL, source_id {_TEXT} NOT NULL, idempotency_key VARBINARY(1020),
+            ttl_seconds DOUBLE, deadline_us BIGINT, delay_until_us BIGINT, created_us BIGINT NOT NULL,
+            claimed_by_type {_WORD}, claimed_by_id {_TEXT}, claimed_us BIGINT, lock_until_us BIGINT,
+            finished_us BIGINT, failure_reason {_LONG}, response LONGBLOB, dead_lettered_us BIGINT,
+            UNIQUE KEY message_key (origin_queue_id, idempotency_key),
+            KEY message_order (queue_id, state, score, id), KEY message_page (queue_id, id),
+            KEY message_chain (scope_id, correlation_id, id), KEY message_lock (lock_until_us),
+            KEY message_life (expires_us)
+        ) ENGINE=InnoDB""",
+        f"""CREATE TABLE IF NOT EXISTS journal (
+            seq BIGINT AUTO_INCREMENT PRIMARY KEY, event_type {_WORD.replace("32", "64")} NOT NULL,
+            tenant_id {_TEXT} NOT NULL, scope_id {_ID} NOT NULL, queue_id {_ID} NOT NULL, message_id {_ID} NOT NULL,
+            correlation_id {_TEXT}, message_type {_TEXT} NOT NULL, attempts INT NOT NULL, actor_type {_WORD} NOT NULL,
+            actor_id {_TEXT} NOT NULL, at_us BIGINT NOT NULL, KEY journal_scope (scope_id, seq)
+        ) ENGINE=InnoDB""",
     ),
 )

@@ -49,7 +49,8 @@ _DEPTHS = f"""SELECT queue_id, SUM(state IN ({_RESTING})), SUM(state = '{State.C
     WHERE queue_id IN (SELECT id FROM queues WHERE scope_id = ?)
     AND state IN ({_RESTING}, '{State.CLAIMED}') GROUP BY queue_id"""  # noqa: S608
 _WAITING = f"""SELECT rowid, id, queue_id, score, visible_us FROM {_TABLE}
-    WHERE rowid > ? AND state IN ({_RESTING}) ORDER BY rowid LIMIT {_CHUNK}"""  # noqa: S608
+    WHERE rowid > ?1 AND state IN ({_RESTING}) AND (?2 IS NULL OR queue_id = ?2) ORDER BY rowid LIMIT {_CHUNK}"""  # noqa: S608
+_COUNTS = f"SELECT queue_id, COUNT(*) FROM {_TABLE} WHERE state IN ({_RESTING}) GROUP BY queue_id"  # noqa: S608
 _CANDIDATES = f"""SELECT id FROM {_TABLE} WHERE queue_id = ? AND state IN ({_RESTING}) AND visible_us <= ?
     AND (expires_us IS NULL OR expires_us > ?) ORDER BY score, id LIMIT ?"""  # noqa: S608
 _OVERDUE = f"SELECT {_M} FROM {_TABLE} WHERE lock_until_us <= ? ORDER BY lock_until_us LIMIT ?"  # noqa: S608
@@ -141,6 +142,14 @@ class SQLiteStore:
 
     async def queue(self, queue_id: str) -> Queue | None:
         return self._queues.get(queue_id)
+
+    async def place(self, queue_id: str) -> tuple[Scope, Queue] | None:
+        queue = self._queues.get(queue_id)
+        return None if queue is None else (self._scopes[queue.scope_id], queue)
+
+    async def tenant(self, scope_id: str) -> str | None:
+        scope = self._scopes.get(scope_id)
+        return None if scope is None else scope.tenant_id
 
     async def queues(self, scope_id: str) -> list[Queue]:
         return sorted((q for q in self._queues.values() if q.scope_id == scope_id), key=attrgetter("created_us", "id"))
@@ -250,11 +259,14 @@ class SQLiteStore:
         rows = await self._read(statement, (*present.values(), page.after, page.limit))
         return [Message(*row) for row in rows]
 
-    async def waiting(self) -> AsyncIterator[Sequence[Waiting]]:
+    async def waiting(self, queue_id: str | None = None) -> AsyncIterator[Sequence[Waiting]]:
         last = 0
-        while rows := await self._read(_WAITING, (last,)):
+        while rows := await self._read(_WAITING, (last, queue_id)):
             last = rows[-1][0]
             yield [Waiting(*row[1:]) for row in rows]
+
+    async def waiting_counts(self) -> Mapping[str, int]:
+        return dict(await self._read(_COUNTS, ()))
 
     async def candidates(self, queue_id: str, limit: int, now_us: int) -> list[str]:
         return [row[0] for row in await self._read(_CANDIDATES, (queue_id, now_us, now_us, limit))]

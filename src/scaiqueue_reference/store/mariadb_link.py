@@ -1,0 +1,174 @@
+"""Connections to MariaDB: statements, transactions that are tried again after a deadlock, errors as Unavailable."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import asyncmy
+from asyncmy.errors import Error, MySQLError
+
+from scaiqueue_reference.errors import Unavailable
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+
+_DEADLOCK = (1213, 1205, 1020)  # the other side went first: the same work succeeds when tried again
+_TRIES = 5
+_CONNECTIONS = 8
+_CONNECT_TIMEOUT_S = 3
+
+# A value that does not fit is an error, never cut. The driver puts this into its statement as it stands: quoted.
+_SQL_MODE = "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
+_ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
+
+
+class Cursor:
+    """Executes statements on one connection."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[Row]:
+        """The rows that a statement gives."""
+        async with self._connection.cursor() as cursor:
+            await cursor.execute(statement, tuple(parameters))
+            return list(await cursor.fetchall())
+
+    async def run(self, statement: str, parameters: Sequence[object] = ()) -> int:
+        """How many rows a statement changed."""
+        async with self._connection.cursor() as cursor:
+            count: int = await cursor.execute(statement, tuple(parameters))
+            return count
+
+    def abandon(self) -> None:
+        """Closes the connection; the pool then makes a new one."""
+        self._connection.close()
+
+
+class Link:
+    """A pool of connections to one database."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._options: dict[str, Any] = {
+            "host": parts.hostname,
+            "port": parts.port or 3306,
+            "user": unquote(parts.username or ""),
+            "password": unquote(parts.password or ""),
+            "database": parts.path.strip("/"),
+        }
+        self._pool: Any = None
+
+    async def open(self) -> None:
+        """Connects; raises Unavailable."""
+        with _translated():
+            self._pool = await asyncmy.create_pool(
+                minsize=1,
+                maxsize=_CONNECTIONS,
+                autocommit=True,
+                charset="utf8mb4",
+                connect_timeout=_CONNECT_TIMEOUT_S,
+                init_command=_ISOLATION,
+                sql_mode=_SQL_MODE,
+                binary_prefix=True,
+                **self._options,
+            )
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        if self._pool is not None:
+            self._pool.close()
+            await self._pool.wait_closed()
+
+    async def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[Row]:
+        """One reading statement by itself; a connection that died while idle is replaced once."""
+        for last in (False, True):
+            try:
+                async with self._cursor() as cursor:
+                    return await cursor.rows(statement, parameters)
+            except Unavailable:
+                if last:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def transaction(self, work: Callable[[Cursor], Awaitable[T]]) -> T:
+        """Runs `work` in one transaction, again after a deadlock; raises Unavailable."""
+        for attempt in range(_TRIES):
+            try:
+                async with self._begun() as cursor:
+                    result = await work(cursor)
+                    await cursor.run("COMMIT")
+                    return result
+            except _TryAgain as error:
+                if attempt == _TRIES - 1:
+                    raise Unavailable(f"The rows are too busy: {error}") from error
+                await asyncio.sleep(0.005 * (attempt + 1))
+        raise AssertionError("unreachable")
+
+    @asynccontextmanager
+    async def _begun(self) -> AsyncIterator[Cursor]:
+        for last in (False, True):
+            async with self._cursor() as cursor:
+                try:
+                    await cursor.run("BEGIN")
+                except (Error, OSError, EOFError):  # died while it was idle: nothing was done on it
+                    cursor.abandon()
+                    if last:
+                        raise
+                    continue
+                try:
+                    yield cursor
+                except BaseException:
+                    await _quietly(cursor.run("ROLLBACK"))
+                    raise
+                return
+
+    @asynccontextmanager
+    async def _cursor(self) -> AsyncIterator[Cursor]:
+        with _translated():
+            connection = await self._pool.acquire()
+            try:
+                yield Cursor(connection)
+            except (OSError, EOFError):
+                connection.close()
+                raise
+            except Error as error:
+                if _code(error) in (0, 1053) or _code(error) >= 2000:  # 1053: the server is going down
+                    connection.close()
+                raise
+            finally:
+                await self._pool.release(connection)
+
+
+class _TryAgain(Exception):  # noqa: N818 -- an answer to the caller, no failure yet
+    pass
+
+
+class _translated:  # noqa: N801 -- reads as a verb where it is used
+    """Turns the driver's errors into ours, once."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, MySQLError) and _code(error) in _DEADLOCK:
+            raise _TryAgain(str(error)) from error
+        if isinstance(error, Error | OSError | asyncio.TimeoutError | EOFError):
+            _log.warning("database: %s", error)  # the reason is for the operator, not for the caller
+            raise Unavailable("The database cannot be reached or used for the moment; try again.") from error
+
+
+def _code(error: BaseException) -> int:
+    return error.args[0] if error.args and isinstance(error.args[0], int) else 0
+
+
+async def _quietly(work: Awaitable[object]) -> None:
+    try:
+        await work
+    except (Error, OSError, EOFError):
+        return

@@ -1,0 +1,168 @@
+"""Scopes, queues and settings in MariaDB; read anew for every call, because another process may have changed them."""
+
+from collections.abc import Sequence
+
+from asyncmy.errors import IntegrityError
+
+from scaiqueue_reference.errors import SlugTaken, Unavailable
+from scaiqueue_reference.message import Queue, Scope
+from scaiqueue_reference.store import schema
+from scaiqueue_reference.store.batcher import Batcher
+from scaiqueue_reference.store.mariadb_link import Cursor, Link, Row
+
+_S, _Q = schema.SCOPE_COLUMNS, schema.QUEUE_COLUMNS
+_SCOPE_WIDTH = len(Scope.__struct_fields__)
+_S_OF = ", ".join(f"s.{name}" for name in Scope.__struct_fields__)
+_Q_OF = ", ".join(f"q.{name}" for name in Queue.__struct_fields__)
+
+_MIGRATION_LOCK = "scaiqueue_migration"
+_MIGRATION_WAIT_S = 60
+
+Place = tuple[Scope, Queue]
+
+
+class MariaDBPlaces:
+    """The part of the store that is not about messages."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._tenants: dict[str, str] = {}  # a scope's tenant never changes
+        self._lookups: Batcher[str, Place | None] = Batcher(self._look_up)
+
+    async def _migrate(self) -> None:
+        """Runs the steps that this database has not seen; of several processes one does it, the others wait."""
+
+        async def work(cursor: Cursor) -> None:
+            granted = await cursor.rows("SELECT GET_LOCK(%s, %s)", (_MIGRATION_LOCK, _MIGRATION_WAIT_S))
+            if granted[0][0] != 1:
+                raise Unavailable("Another process has been migrating the database for too long.")
+            try:
+                await _run_steps(cursor)
+            finally:
+                await cursor.rows("SELECT RELEASE_LOCK(%s)", (_MIGRATION_LOCK,))
+
+        await self._link.transaction(work)
+
+    async def setting(self, name: str, default: str) -> str:
+        async def work(cursor: Cursor) -> str:
+            await cursor.run("INSERT IGNORE INTO settings (name, value) VALUES (%s, %s)", (name, default))
+            value: str = (await cursor.rows("SELECT value FROM settings WHERE name = %s", (name,)))[0][0]
+            return value
+
+        return await self._link.transaction(work)
+
+    # -- scopes
+
+    async def scope(self, scope_id: str) -> Scope | None:
+        if not scope_id.isascii():
+            return None
+        rows = await self._link.rows(f"SELECT {_S} FROM scopes WHERE id = %s", (scope_id,))  # noqa: S608
+        return _scope(rows[0]) if rows else None
+
+    async def tenant(self, scope_id: str) -> str | None:
+        known = self._tenants.get(scope_id)
+        if known is None:
+            scope = await self.scope(scope_id)
+            if scope is None:
+                return None
+            known = self._tenants[scope_id] = scope.tenant_id
+        return known
+
+    async def scopes(self, tenant_id: str) -> list[Scope]:
+        rows = await self._link.rows(f"SELECT {_S} FROM scopes WHERE tenant_id = %s ORDER BY id", (tenant_id,))  # noqa: S608
+        return [_scope(row) for row in rows]
+
+    async def add_scope(self, scope: Scope, queues: Sequence[Queue]) -> None:
+        async def work(cursor: Cursor) -> None:
+            await _add(cursor, "scopes", scope)
+            for queue in queues:
+                await _add(cursor, "queues", queue)
+
+        await self._link.transaction(work)
+
+    async def save_scope(self, scope: Scope) -> None:
+        await self._link.transaction(lambda cursor: _save(cursor, "scopes", scope))
+
+    async def delete_scope(self, scope_id: str) -> None:
+        async def work(cursor: Cursor) -> None:
+            for table in ("mod_scaiqueue_messages", "queues"):
+                await cursor.run(f"DELETE FROM {table} WHERE scope_id = %s", (scope_id,))  # noqa: S608
+            await cursor.run("DELETE FROM scopes WHERE id = %s", (scope_id,))
+
+        await self._link.transaction(work)
+        self._tenants.pop(scope_id, None)
+
+    # -- queues
+
+    async def place(self, queue_id: str) -> Place | None:
+        return await self._lookups.submit(queue_id)
+
+    async def _look_up(self, queue_ids: Sequence[str]) -> Sequence[Place | BaseException | None]:
+        keys = sorted({key for key in queue_ids if key.isascii()})
+        if not keys:
+            return [None] * len(queue_ids)
+        statement = f"""SELECT {_S_OF}, {_Q_OF} FROM queues q JOIN scopes s ON s.id = q.scope_id
+            WHERE q.id IN ({", ".join(["%s"] * len(keys))})"""  # noqa: S608
+        places = [
+            (_scope(row[:_SCOPE_WIDTH]), _queue(row[_SCOPE_WIDTH:])) for row in await self._link.rows(statement, keys)
+        ]
+        found = {queue.id: (scope, queue) for scope, queue in places}
+        return [found.get(key) for key in queue_ids]
+
+    async def queue(self, queue_id: str) -> Queue | None:
+        place = await self.place(queue_id)
+        return None if place is None else place[1]
+
+    async def queues(self, scope_id: str) -> list[Queue]:
+        rows = await self._link.rows(f"SELECT {_Q} FROM queues WHERE scope_id = %s ORDER BY id", (scope_id,))  # noqa: S608
+        return [_queue(row) for row in rows]
+
+    async def add_queue(self, queue: Queue) -> None:
+        await self._link.transaction(lambda cursor: _add(cursor, "queues", queue))
+
+    async def save_queue(self, queue: Queue) -> None:
+        await self._link.transaction(lambda cursor: _save(cursor, "queues", queue))
+
+    async def delete_queue(self, queue_id: str) -> None:
+        async def work(cursor: Cursor) -> None:
+            await cursor.run("DELETE FROM mod_scaiqueue_messages WHERE queue_id = %s", (queue_id,))
+            await cursor.run("DELETE FROM queues WHERE id = %s", (queue_id,))
+
+        await self._link.transaction(work)
+
+
+async def _run_steps(cursor: Cursor) -> None:
+    await cursor.run("CREATE TABLE IF NOT EXISTS schema_version (version INT NOT NULL) ENGINE=InnoDB")
+    rows = await cursor.rows("SELECT MAX(version) FROM schema_version")
+    version = int(rows[0][0] or 0)
+    if version > len(schema.MARIADB):
+        raise Unavailable(f"The database was written by a newer version (schema {version}).")
+    for number, statements in enumerate(schema.MARIADB[version:], version + 1):
+        for statement in statements:  # MariaDB commits each by itself: a step can be run again after a crash
+            await cursor.run(statement)
+        await cursor.run("INSERT INTO schema_version (version) VALUES (%s)", (number,))
+
+
+def _scope(row: Row) -> Scope:
+    return Scope(**dict(zip(Scope.__struct_fields__, row, strict=True)))
+
+
+def _queue(row: Row) -> Queue:
+    return Queue(**dict(zip(Queue.__struct_fields__, row, strict=True)))
+
+
+async def _add(cursor: Cursor, table: str, place: Scope | Queue) -> None:
+    fields = place.__struct_fields__
+    values = [getattr(place, name) for name in fields]
+    statement = f"INSERT INTO {table} ({', '.join(fields)}) VALUES ({', '.join(['%s'] * len(fields))})"  # noqa: S608
+    try:
+        await cursor.run(statement, values)
+    except IntegrityError as error:
+        raise SlugTaken(f"The slug {place.slug!r} is taken.") from error
+
+
+async def _save(cursor: Cursor, table: str, place: Scope | Queue) -> None:
+    fields = place.__struct_fields__
+    assignments = ", ".join(f"{name} = %s" for name in fields)
+    values = [getattr(place, name) for name in fields]
+    await cursor.run(f"UPDATE {table} SET {assignments} WHERE id = %s", (*values, place.id))  # noqa: S608
