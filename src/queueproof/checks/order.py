@@ -42,7 +42,7 @@ def check_order(
     """ORD-1 (fifo), ORD-2 (deadline), ORD-3 and ORD-4 (priority, within a tier and across).
 
     `orderings`: queue id → its ordering; other queues are not judged. A message published with a delay or a ttl must
-    have no rank. `disturbed`: times [from, to] in ns in which a fault was injected: claims of those times are not judged.
+    have no rank. `disturbed`: times [from, to] in ns in which a fault was injected: claims then are not judged.
     """
     facts = facts_of(history, unmodelled=unmodelled)
     findings = []
@@ -84,8 +84,8 @@ def _messages(facts: Facts, queues: list[int], *, ranked: bool, deadlines: bool)
     first = pl.col("attempts").is_null() | (pl.col("attempts") == 1)
     return table.with_columns(
         one=one,
-        waited=(pl.col("sure") < FOREVER) & first & (pl.col("touched") >= pl.col("ret")),
-        first_one=(pl.col("inv") < FOREVER) & first & pl.col("at_home") & (pl.col("touched") >= pl.col("ret")),
+        waited=(pl.col("sure") < FOREVER) & first & (pl.col("touched") > pl.col("ret")),
+        first_one=(pl.col("inv") < FOREVER) & first & pl.col("at_home") & (pl.col("touched") > pl.col("ret")),
     ).select(_COLUMNS)
 
 
@@ -149,7 +149,7 @@ def _first_touch(facts: Facts, table: pl.DataFrame) -> pl.DataFrame:
     touches = pl.concat([facts.frees.select("m", "inv"), facts.extends.select("m", "inv")])
     first = touches.group_by("m").agg(touched=pl.col("inv").min())
     first = ids.join(first, on="m").group_by("t").agg(pl.col("touched").min())
-    return table.join(first, on="t", how="left").with_columns(pl.col("touched").fill_null(FOREVER))
+    return table.join(first, on="t", how="left").with_columns(pl.col("touched").fill_null(FOREVER + 1))
 
 
 def _undisturbed(claimed: pl.DataFrame, disturbed: Sequence[tuple[int, int]]) -> pl.DataFrame:
