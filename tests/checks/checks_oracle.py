@@ -52,9 +52,7 @@ def explains(calls: tuple[Call, ...]) -> bool:
         if all(effective[index].result == "unknown" for index in left):
             return True
         return any(
-            search(left - {index}, then, after)
-            for index in left
-            for then, after in steps(effective[index], now, rows)
+            search(left - {index}, then, after) for index in left for then, after in steps(effective[index], now, rows)
         )
 
     def steps(call: Call, now: int, rows: tuple[Row, ...]) -> list[tuple[int, tuple[Row, ...]]]:
@@ -101,7 +99,11 @@ def _deliver(
                     for start, free in _free_states(row, then):
                         if attempts in (None, free.attempts + 1) and _may_go(free, table, call, publishes):
                             taken = replace(
-                                free, state="claimed", attempts=free.attempts + 1, end=_end(start, call.timeout), touched=True
+                                free,
+                                state="claimed",
+                                attempts=free.attempts + 1,
+                                end=_end(start, call.timeout),
+                                touched=True,
                             )
                             after.append((start, (*table[:index], taken, *table[index + 1 :])))
         courses = after
@@ -131,7 +133,12 @@ def _take_any(call: Call, at: int, rows: tuple[Row, ...], size: int) -> list[tup
                 (
                     *table[:index],
                     replace(
-                        free, state="claimed", attempts=free.attempts + 1, end=_end(start, call.timeout), undoable=True, touched=True
+                        free,
+                        state="claimed",
+                        attempts=free.attempts + 1,
+                        end=_end(start, call.timeout),
+                        undoable=True,
+                        touched=True,
                     ),
                     *table[index + 1 :],
                 ),

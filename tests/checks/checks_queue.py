@@ -13,11 +13,32 @@ CONFLICT = "SCAIQUEUE_IDEMPOTENCY_CONFLICT"
 FULL = "SCAIQUEUE_QUEUE_FULL"
 PAUSED = "SCAIQUEUE_QUEUE_PAUSED"
 
-FAULTS = (
-    "double", "early", "extension-ignored", "revived", "swapped", "changed", "inverted", "attempts-stuck",
-    "attempts-jump", "key-forgotten", "conflict-missed", "conflict-invented", "oversized", "wrong-queue", "ghost", "lost",
-    "never-returned", "stranded", "phantom", "pause-ignored", "depth-ignored", "full-invented", "counter-drift",
-)  # fmt: skip
+# Each fault and the requirements that it breaks, any of which may be the one found.
+FAULTS = {
+    "double": ("CLAIM-6", "VIS-1", "VIS-5"),
+    "early": ("VIS-1", "VIS-5", "CLAIM-6"),
+    "extension-ignored": ("VIS-5",),
+    "revived": ("DONE-4",),
+    "swapped": ("PUB-5",),
+    "changed": ("PUB-5",),
+    "inverted": ("ORD-1", "ORD-3", "ORD-4"),
+    "attempts-stuck": ("CLAIM-4",),
+    "attempts-jump": ("CLAIM-4",),
+    "key-forgotten": ("IDEM-1", "IDEM-2", "IDEM-3"),
+    "conflict-missed": ("IDEM-3",),
+    "conflict-invented": ("IDEM-1",),
+    "oversized": ("CLAIM-5",),
+    "wrong-queue": ("CLAIM-9",),
+    "ghost": ("GHOST-1",),
+    "lost": ("LOSS-1",),
+    "never-returned": ("LOSS-3",),
+    "stranded": ("LOSS-2",),
+    "phantom": ("PHANTOM-1",),
+    "pause-ignored": ("LIFE-4",),
+    "depth-ignored": ("DEPTH-1",),
+    "full-invented": ("DEPTH-3",),
+    "counter-drift": ("PUB-4",),
+}
 
 
 @dataclass(kw_only=True)
@@ -176,10 +197,10 @@ class Server:
         if self.fault == "wrong-queue" and not ready and queue == "other":
             ready = [row for row in self.rows.values() if row.queue == "main" and self._ready(row, now)]
             self.broke += bool(ready)
-        taken = ready[:limit]
+        taken = ready[: max(limit, 1)]
         held = [row for row in self.rows.values() if row.queue == queue and row.state == "claimed" and row not in taken]
         if held and self._strikes("double", 0.15):
-            taken.append(held[0])
+            taken = [*taken[: limit - 1], held[0]]
         for row in taken:
             self._take(row, now, timeout, number)
         return taken
@@ -282,7 +303,8 @@ class Server:
 
     def cut_off(self, queue: str, limit: int) -> list[Message]:
         """A crash in the middle of a claim: the first rows are popped from the order, and nothing else happened."""
-        ready = sorted((row for row in self.rows.values() if row.queue == queue and row.state == "pending"), key=lambda r: r.place)
+        ready = [row for row in self.rows.values() if row.queue == queue and row.state == "pending"]
+        ready.sort(key=lambda row: row.place)
         for row in ready[:limit]:
             row.away = True
         return ready[:limit]

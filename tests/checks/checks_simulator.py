@@ -1,7 +1,7 @@
 """Clients of the simulated queue: delays, lost answers, retries, crashes, pauses, and a drain at the end.
 
-`simulate(seeds)` runs one small world a seed, each in a scope of its own, and gives them as one history: the checks keep
-scopes apart, and one call of a check judges hundreds of worlds.
+`simulate(seeds)` runs one small world a seed, each in a scope of its own, and gives them as one history: the checks
+keep scopes apart, and one call of a check judges hundreds of worlds.
 """
 
 import heapq
@@ -169,9 +169,10 @@ class World:
             token, body = other.token, other.body
         if server._strikes("changed", 0.1):
             body += "?"
+        name = row.id
         if server._strikes("phantom", 0.1):
-            token = f"run-{self.scope}-never"
-        return Item(id=row.id, token=token, body=body, attempts=row.attempts if server.free.attempts_shown else None)
+            name, token, body = f"{row.id}-nobody", f"run-{self.scope}-never", "?"
+        return Item(id=name, token=token, body=body, attempts=row.attempts if server.free.attempts_shown else None)
 
     def _delay(self) -> float:
         slow = self.rng.random() < self.slow
@@ -267,8 +268,6 @@ class World:
             result, _ = yield "resume-queue", {"queue": "main"}
             if result == "ok":
                 break
-
-
 
     def _repair(self) -> None:
         for row in self.cut:

@@ -72,7 +72,8 @@ def records(calls: tuple[Call, ...], scope: str, op: int) -> Iterator[Record]:
         )
         if call.ret is not None:
             items = tuple(
-                Item(id=f"{scope}-{m}", token=f"token-{scope}-{m}", attempts=attempts, body="body") for m, attempts in call.items
+                Item(id=f"{scope}-{m}", token=f"token-{scope}-{m}", attempts=attempts, body="body")
+                for m, attempts in call.items
             )
             message = f"{scope}-{call.message}" if call.verb == "publish" and call.result == "ok" else ""
             yield Return(op=number, at_ns=call.ret, result=Result(call.result), items=items, message=message)

@@ -6,7 +6,8 @@ published before C was invoked.
 
 That a was waiting has to be certain. A claim whose answer was lost may have held it and given it back uncounted (a
 server may undo what it could not deliver), so an unknown claim of the queue invoked before C came back turns the
-violation into a note, and the note needs `attempts == 1` on both sides.
+violation into a note, and the note needs `attempts == 1` on both sides. A message that is
+never claimed at all is a note too: it may have been lost, which is another matter (loss.py).
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -204,7 +205,7 @@ def _overtaken(waiting: pl.DataFrame, claimed: pl.DataFrame, by: list[str]) -> p
     over = joined.filter(pl.col("longest") > pl.col("ret"))
     sound = pl.col("ret") < pl.col("unknown")
     counted = pl.col("one") & (pl.col("other_one") | (pl.col("longest") == FOREVER))
-    over = over.with_columns(sound=sound, told=sound | counted).filter("told")
+    over = over.filter(sound | counted).with_columns(sound=sound & (pl.col("longest") < FOREVER))
     return over.select(_PAIR)
 
 
