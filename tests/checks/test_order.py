@@ -35,11 +35,13 @@ def test_the_newest_first_violates() -> None:
     assert "1.100 s < 2.000 s" in finding.proof
 
 
-def test_a_message_never_claimed_was_overtaken() -> None:
+def test_a_message_never_claimed_is_a_note() -> None:
+    """It was overtaken or lost: the loss check tells which."""
     story = two()
     story.claim(1, 1.1, ["b"])
     (finding,) = check_order(story.history(), {"tasks": "fifo"})
     assert finding.requirement == "ORD-1"
+    assert finding.weight == "note"
     assert finding.operations == (1, 2, 3)
 
 

@@ -48,7 +48,6 @@ def _too_high(facts: Facts, judged: pl.DataFrame, every: pl.DataFrame) -> pl.Dat
         left_on="ret",
         right_on="unknown_inv",
         by="q",
-        allow_exact_matches=False,
         check_sortedness=False,
     )
     if foreign.height:  # an unknown claim timed by another clock may have come at any time: count them all
@@ -62,7 +61,6 @@ def _too_high(facts: Facts, judged: pl.DataFrame, every: pl.DataFrame) -> pl.Dat
         left_on="ret",
         right_on="begun_inv",
         by="m",
-        allow_exact_matches=False,
         check_sortedness=False,
     )
     # `begun` counts this delivery too: 1 + the others.
@@ -112,17 +110,17 @@ def _too_low(facts: Facts, judged: pl.DataFrame) -> pl.DataFrame:
 
 
 def _releases(facts: Facts, judged: pl.DataFrame) -> pl.DataFrame:
-    """Adds `begun`, releases that may have acted before the delivery returned, and `ended`, those certainly before it."""
+    """Adds `begun`, releases that may have acted before its answer, and `ended`, those certainly before it."""
     releases = facts.frees.filter(pl.col("verb") == "release").join(judged.select("m").unique(), on="m", how="semi")
     number = pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("m")
-    for name, on, side in (("begun", "ret", "inv"), ("ended", "inv", "ret")):
+    for name, on, side, exact in (("begun", "ret", "inv", True), ("ended", "inv", "ret", False)):
         counted = releases.sort(side).select("m", number.alias(name), pl.col(side).alias("release_at"))
         judged = judged.sort(on).join_asof(
             counted,
             left_on=on,
             right_on="release_at",
             by="m",
-            allow_exact_matches=False,
+            allow_exact_matches=exact,
             check_sortedness=False,
         )
         judged = judged.with_columns(pl.col(name).fill_null(0)).drop("release_at", strict=False)

@@ -35,7 +35,7 @@ def changes(facts: Facts, verbs: list[str]) -> pl.DataFrame:
         ok=pl.col("result") == "ok",
         scope=pl.col("scope").cast(pl.String),
         queue=pl.col("queue").cast(pl.String),
-        dom=pl.col("domain").cast(pl.String),
+        dom=facts.coding.name("domain"),
     )
     calls = calls.with_columns(level=pl.col("verb").str.extract(r"-(\w+)$"))
     by_queue = calls.filter(pl.col("level") == "queue").join(facts.queues, on=["scope", "queue"])

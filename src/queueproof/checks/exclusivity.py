@@ -151,7 +151,12 @@ def _certain_extends(facts: Facts, deliveries: pl.DataFrame) -> pl.DataFrame:
     holds = pl.concat([deliveries.select(columns), extends.select(columns)]).sort("m", "ret")
     holds = holds.with_columns(cover=pl.col("end").cum_max().over("m")).select("m", "ret", "cover").sort("ret")
     covered = extends.sort("inv").join_asof(
-        holds.rename({"ret": "until"}), left_on="inv", right_on="until", by="m", check_sortedness=False
+        holds.rename({"ret": "until"}),
+        left_on="inv",
+        right_on="until",
+        by="m",
+        allow_exact_matches=False,  # an extend that took no time must not rest on itself
+        check_sortedness=False,
     )
     outside = ~(pl.col("ret") < pl.col("cover")).fill_null(False)
     covered = covered.sort("m", "ret").with_columns(astray=outside.cum_sum().over("m"))

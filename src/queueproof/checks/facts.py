@@ -21,6 +21,37 @@ SEEDS = range(8)
 HAPPENED = pl.col("result").is_in(["ok", "unknown"])  # may have had its effect: neither rejected nor not_sent
 
 
+@dataclass(frozen=True)
+class Coding:
+    """How names become codes: a hash with a seed, and whether a message's id needs its scope to be told apart."""
+
+    seed: int
+    scoped: bool
+
+    def queue(self) -> pl.Expr:
+        return self._within_scope("queue").alias("q")
+
+    def message(self) -> pl.Expr:
+        return (self._within_scope("message") if self.scoped else self.name("message")).alias("m")
+
+    def name(self, column: str) -> pl.Expr:
+        """The code of a name; null for none, which "" means too."""
+        return pl.when(pl.col(column).cast(pl.String) != "").then(self._hash(column))
+
+    def text(self, column: str) -> pl.Expr:
+        """The code of a text in which "" means itself."""
+        return pl.when(pl.col(column).is_not_null()).then(self._hash(column))
+
+    def _within_scope(self, column: str) -> pl.Expr:
+        name = self.name(column)
+        return pl.when(name.is_not_null()).then(
+            name ^ pl.col("scope").cast(pl.String).hash(seed=self.seed + len(SEEDS))
+        )
+
+    def _hash(self, column: str) -> pl.Expr:
+        return pl.col(column).cast(pl.String).hash(seed=self.seed)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Facts:
     """The tables that the checks work on; made by `facts_of`.
@@ -30,6 +61,7 @@ class Facts:
     """
 
     history: History
+    coding: Coding
     queues: pl.DataFrame  # scope queue q
     publishes: pl.DataFrame  # op inv ret ok q m t k body rank untimed dom; those that may have happened
     claims: pl.DataFrame  # op inv ret ok q timeout limit dom; those that may have happened
@@ -98,38 +130,7 @@ def facts_of(source: History | Facts, *, unmodelled: Collection[str] = ()) -> Fa
     return _without(facts, unmodelled) if unmodelled else facts
 
 
-@dataclass(frozen=True)
-class _Coding:
-    """How names become codes: a hash with a seed, and whether a message's id needs its scope to be told apart."""
-
-    seed: int
-    scoped: bool
-
-    def queue(self) -> pl.Expr:
-        return self._within_scope("queue").alias("q")
-
-    def message(self) -> pl.Expr:
-        return (self._within_scope("message") if self.scoped else self.name("message")).alias("m")
-
-    def name(self, column: str) -> pl.Expr:
-        """The code of a name; null for none, which "" means too."""
-        return pl.when(pl.col(column).cast(pl.String) != "").then(self._hash(column))
-
-    def text(self, column: str) -> pl.Expr:
-        """The code of a text in which "" means itself."""
-        return pl.when(pl.col(column).is_not_null()).then(self._hash(column))
-
-    def _within_scope(self, column: str) -> pl.Expr:
-        name = self.name(column)
-        return pl.when(name.is_not_null()).then(
-            name ^ pl.col("scope").cast(pl.String).hash(seed=self.seed + len(SEEDS))
-        )
-
-    def _hash(self, column: str) -> pl.Expr:
-        return pl.col(column).cast(pl.String).hash(seed=self.seed)
-
-
-def _coding(history: History) -> _Coding:
+def _coding(history: History) -> Coding:
     """The first coding under which no two names of the history share a code."""
     calls, deliveries = history.calls, history.deliveries
     acknowledged = calls.lazy().filter((pl.col("verb") == "publish") & (pl.col("result") == "ok"))
@@ -157,7 +158,7 @@ def _coding(history: History) -> _Coding:
         pl.concat(ids).unique().collect() if scoped else pl.DataFrame(schema={"scope": pl.String, "message": pl.String})
     )
     for seed in SEEDS:
-        coding = _Coding(seed, scoped)
+        coding = Coding(seed, scoped)
         if (
             all(name.hash(seed=seed).n_unique() == len(name) for name in names)
             and queues.select(coding.queue()).filter(pl.col("q").is_not_null()).n_unique()
@@ -168,7 +169,7 @@ def _coding(history: History) -> _Coding:
     raise ValueError("no seed gives the names of this history different codes")
 
 
-def _tables(history: History, coding: _Coding) -> Facts:
+def _tables(history: History, coding: Coding) -> Facts:
     happened = history.calls.lazy().filter(HAPPENED)
     ok = (pl.col("result") == "ok").alias("ok")
     when = ["op", "inv", pl.when(ok).then(pl.col("ret")).fill_null(FOREVER).alias("ret"), ok]
@@ -190,13 +191,32 @@ def _tables(history: History, coding: _Coding) -> Facts:
     )
     return Facts(
         history=history,
+        coding=coding,
         queues=history.calls.select(pl.col("scope", "queue").cast(pl.String), q).unique().drop_nulls("q"),
         publishes=publishes,
         claims=claims,
-        deliveries=deliveries,
+        deliveries=_settled(publishes, deliveries),
         frees=frees,
         extends=extends,
     )
+
+
+def _settled(publishes: pl.DataFrame, deliveries: pl.DataFrame) -> pl.DataFrame:
+    """Deliveries under the token that their id was published with, whatever the delivered body says.
+
+    A swapped body is one violation (integrity.py); it must not make two messages seem to have changed places as well.
+    """
+    named = publishes.filter(pl.col("ok") & pl.col("m").is_not_null() & pl.col("t").is_not_null()).select("m", "t")
+    odd = deliveries.select("row", "m", "t").join(named, on=["m", "t"], how="anti")
+    if odd.height == 0:
+        return deliveries
+    one = named.join(odd.select("m"), on="m", how="semi").unique()
+    one = one.filter(~pl.col("m").is_duplicated()).rename({"t": "own"})
+    right = odd.join(one, on="m").select("row", "own")
+    if right.height == 0:
+        return deliveries
+    deliveries = deliveries.join(right, on="row", how="left", maintain_order="left")
+    return deliveries.with_columns(t=pl.coalesce("own", "t")).drop("own")
 
 
 def _without(facts: Facts, queues: Collection[str]) -> Facts:
@@ -210,6 +230,7 @@ def _without(facts: Facts, queues: Collection[str]) -> Facts:
 
     return Facts(
         history=facts.history,
+        coding=facts.coding,
         queues=facts.queues,
         publishes=others(facts.publishes),
         deliveries=others(facts.deliveries),

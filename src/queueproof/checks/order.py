@@ -6,7 +6,8 @@ published before C was invoked.
 
 That a was waiting has to be certain. A claim whose answer was lost may have held it and given it back uncounted (a
 server may undo what it could not deliver), so an unknown claim of the queue invoked before C came back turns the
-violation into a note, and the note needs `attempts == 1` on both sides.
+violation into a note, and the note needs `attempts == 1` on both sides. A message that is
+never claimed at all is a note too: it may have been lost, which is another matter (loss.py).
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -42,7 +43,7 @@ def check_order(
     """ORD-1 (fifo), ORD-2 (deadline), ORD-3 and ORD-4 (priority, within a tier and across).
 
     `orderings`: queue id → its ordering; other queues are not judged. A message published with a delay or a ttl must
-    have no rank. `disturbed`: times [from, to] in ns in which a fault was injected: claims of those times are not judged.
+    have no rank. `disturbed`: times [from, to] in ns in which a fault was injected: claims then are not judged.
     """
     facts = facts_of(history, unmodelled=unmodelled)
     findings = []
@@ -84,8 +85,8 @@ def _messages(facts: Facts, queues: list[int], *, ranked: bool, deadlines: bool)
     first = pl.col("attempts").is_null() | (pl.col("attempts") == 1)
     return table.with_columns(
         one=one,
-        waited=(pl.col("sure") < FOREVER) & first & (pl.col("touched") >= pl.col("ret")),
-        first_one=(pl.col("inv") < FOREVER) & first & pl.col("at_home") & (pl.col("touched") >= pl.col("ret")),
+        waited=(pl.col("sure") < FOREVER) & first & (pl.col("touched") > pl.col("ret")),
+        first_one=(pl.col("inv") < FOREVER) & first & pl.col("at_home") & (pl.col("touched") > pl.col("ret")),
     ).select(_COLUMNS)
 
 
@@ -149,7 +150,7 @@ def _first_touch(facts: Facts, table: pl.DataFrame) -> pl.DataFrame:
     touches = pl.concat([facts.frees.select("m", "inv"), facts.extends.select("m", "inv")])
     first = touches.group_by("m").agg(touched=pl.col("inv").min())
     first = ids.join(first, on="m").group_by("t").agg(pl.col("touched").min())
-    return table.join(first, on="t", how="left").with_columns(pl.col("touched").fill_null(FOREVER))
+    return table.join(first, on="t", how="left").with_columns(pl.col("touched").fill_null(FOREVER + 1))
 
 
 def _undisturbed(claimed: pl.DataFrame, disturbed: Sequence[tuple[int, int]]) -> pl.DataFrame:
@@ -204,7 +205,7 @@ def _overtaken(waiting: pl.DataFrame, claimed: pl.DataFrame, by: list[str]) -> p
     over = joined.filter(pl.col("longest") > pl.col("ret"))
     sound = pl.col("ret") < pl.col("unknown")
     counted = pl.col("one") & (pl.col("other_one") | (pl.col("longest") == FOREVER))
-    over = over.with_columns(sound=sound, told=sound | counted).filter("told")
+    over = over.filter(sound | counted).with_columns(sound=sound & (pl.col("longest") < FOREVER))
     return over.select(_PAIR)
 
 

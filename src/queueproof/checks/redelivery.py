@@ -151,6 +151,7 @@ def _controlled(facts: Facts, lapses: pl.DataFrame) -> pl.DataFrame:
 def _finding(row: Row) -> Finding:
     delivery, zero = row["row"], row["inv"]
     back = f"was asked for successfully only at {second(row['next_inv'], zero)}" if row["late"] else "never came back"
+    looked, bound = second(row["empty_inv"], zero), second(row["latest"], zero)
     did = "came back late" if row["late"] else "did not come back"
     return Finding(
         check=CHECK,
@@ -159,7 +160,7 @@ def _finding(row: Row) -> Finding:
         operations=(row["op"], row["empty_op"]),
         proof=(
             f"its last lock had lapsed by {second(row['lapsed'], zero)}; it {back}; claims answered with nothing at "
-            f"least every {LONGEST_GAP_NS / 1e9:g} s until {second(row['empty_inv'], zero)} > {second(row['latest'], zero)}"
+            f"least every {LONGEST_GAP_NS / 1e9:g} s until {looked} > {bound}"
         ),
         assumes=(ALL_RECORDED, "the queue retries at least once before it gives a message up"),
         weight="violation" if row["guilty"] else "note",
