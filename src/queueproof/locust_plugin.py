@@ -16,13 +16,13 @@ from locust.env import Environment
 
 from queueproof.errors import QueueproofError
 from queueproof.evidence.run import MANIFEST, RunDirectory, manifest_of
+from queueproof.swarm import scenario
 from queueproof.swarm.attachment import Attachment
-from queueproof.verdict import load_judge
+from queueproof.verdict import load_judge, objectives
 
 JUDGED_ELSEWHERE = "QUEUEPROOF_PARENT"  # set by `queueproof load`, which judges when Locust has ended
 
 
-@events.init_command_line_parser.add_listener
 def _options(parser: LocustArgumentParser) -> None:
     group = parser.add_argument_group("queueproof")
     add: Any = group.add_argument
@@ -37,7 +37,6 @@ def _options(parser: LocustArgumentParser) -> None:
     add("--qp-run", default="", help="id of the run, when its directory exists already")
 
 
-@events.init.add_listener
 def _init(environment: Environment, **_: Any) -> None:
     environment.queueproof = Attachment(environment, over=lambda path: _over(environment, path))  # type: ignore[attr-defined]
     if not environment.host and os.environ.get("SCAIGRID_HOST"):
@@ -49,7 +48,8 @@ def _over(environment: Environment, path: Path) -> None:
     if os.environ.get(JUDGED_ELSEWHERE):
         environment.process_exit_code = 0
         return
-    options, directory = environment.parsed_options, RunDirectory(path)
+    options: Any = environment.parsed_options
+    directory = RunDirectory(path)
     try:
         if not (path / MANIFEST).exists():
             told = load_judge.gathered(path)
@@ -58,7 +58,8 @@ def _over(environment: Environment, path: Path) -> None:
             directory.write_manifest(
                 manifest_of(run=told.get("run", ""), kind="load", target=target, options=chosen, command="locust")
             )
-        results = load_judge.judge(path, objectives=load_judge.objectives_of(options.qp_scenario, options.qp_objective))
+        wanted = [*scenario.load(options.qp_scenario).objectives, *options.qp_objective]
+        results = load_judge.judge(path, objectives=objectives.parse_all(wanted))
         directory.write_results(results)
         environment.process_exit_code = results.exit_code
         os.write(2, f"{load_judge.told(results)}\n{path}\n".encode())
@@ -74,7 +75,12 @@ class QueueUser(User):
 
     @task
     def publish(self) -> None:
-        attachment: Attachment = self.environment.queueproof  # type: ignore[attr-defined]
+        attachment: Attachment = self.environment.queueproof
         worker = attachment.worker
         if worker is None or not attachment.closed_model or not worker.publish_once():
             gevent.sleep(0.1)
+
+
+_hooks: Any = events  # Locust's events have no types
+_hooks.init_command_line_parser.add_listener(_options)
+_hooks.init.add_listener(_init)

@@ -21,10 +21,14 @@ UNSUPPORTED: Final = frozenset({404, 405, 501})  # what an optional verb that is
 _decode: Final = msgspec.json.Decoder().decode
 
 
+# Their answers are decoded for id and state alone.
+HOT: Final = frozenset({"publish", "complete", "extend", "fail", "release"})
+
+
 class Operation(Call):
     """A call with its place in the history."""
 
-    __slots__ = ("code", "document", "op", "result", "verb", "why")
+    __slots__ = ("code", "document", "message", "op", "result", "state", "verb", "why")
 
     def __init__(
         self, verb: str, request: bytes, intended_ns: int, done: Callable[[Any], None] = lambda _: None
@@ -35,7 +39,9 @@ class Operation(Call):
         self.result = Result.UNKNOWN
         self.code = ""  # error.code
         self.why = ""
-        self.document: Any = wire.ABSENT
+        self.message = ""  # id in the answer
+        self.state = ""  # state in the answer
+        self.document: Any = wire.ABSENT  # the decoded answer; of a hot verb's success only when it was odd
 
     @property
     def ok(self) -> bool:
@@ -74,7 +80,17 @@ class _Claimed(msgspec.Struct):
     data: list[_Delivered]
 
 
+class _Row(msgspec.Struct, gc=False):
+    id: str = ""
+    state: str = ""
+
+
+class _Single(msgspec.Struct, gc=False):
+    data: _Row
+
+
 _decode_claim: Final = msgspec.json.Decoder(_Claimed).decode
+_decode_single: Final = msgspec.json.Decoder(_Single).decode
 
 
 class Client:
@@ -117,46 +133,42 @@ class Client:
     def end(self, operation: Operation) -> None:
         """Concludes, measures and records an operation that has come back."""
         items: tuple[Item, ...] = ()
-        deliveries: list[Delivery] = []
         if operation.verb == "claim":
-            deliveries = conclude_claim(operation)
+            operation.document = deliveries = conclude_claim(operation)
             items = tuple([delivery.item() for delivery in deliveries])
-            operation.document = deliveries
         else:
             conclude(operation)
-        self.measure(operation)
-        found = operation.data if operation.verb != "claim" else None
-        self.ledger.back(
-            Return(
+        self._measure(operation)
+        if self.ledger.kept:
+            record = Return(
                 op=operation.op,
                 at_ns=operation.ended_ns,
                 result=operation.result,
                 status=operation.status or None,
                 code=operation.code,
                 why=operation.why,
-                message=wire.identity(found) if operation.verb == "publish" and operation.ok else "",
-                state=wire.state(found) if found else "",
+                message=operation.message if operation.verb == "publish" else "",
+                state=operation.state,
                 items=items,
             )
-        )
+            self.ledger.back(record)
 
-    def measure(self, operation: Operation) -> None:
-        verb = operation.verb
-        self.measures.verb(verb).record(operation.intended_ns, operation.sent_ns, operation.ended_ns)
-        counters = self.measures.counters
+    def _measure(self, operation: Operation) -> None:
+        verb = self.measures.verb(operation.verb)
+        verb.record(operation.intended_ns, operation.sent_ns, operation.ended_ns)
         if operation.result is Result.OK:
-            counters[verb + ".ok"] += 1
+            verb.ok += 1
         else:
-            counters[verb + ".error"] += 1
-            counters[f"{verb}.code.{operation.code or operation.status or operation.failure.partition(':')[0]}"] += 1
+            verb.errors += 1
+            code = operation.code or operation.status or operation.failure.partition(":")[0]
+            self.measures.counters[f"{operation.verb}.code.{code}"] += 1
 
     def is_unsupported(self, operation: Operation) -> bool:
         """Whether the target lacks this optional verb: then it is no error, and not tried again."""
         if operation.status not in UNSUPPORTED or operation.code:
             return False
-        verb = operation.verb
-        self.unsupported.add(verb)
-        self.measures.counters[verb + ".error"] -= 1
+        self.unsupported.add(operation.verb)
+        self.measures.verb(operation.verb).errors -= 1
         return True
 
 
@@ -167,6 +179,8 @@ def conclude(operation: Operation) -> None:
         operation.why = operation.failure
         return
     status = operation.status
+    if 200 <= status < 300 and operation.verb in HOT and _conclude_hot(operation):
+        return
     try:
         operation.document = _decode(operation.body) if operation.body else wire.ABSENT
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -184,6 +198,18 @@ def conclude(operation: Operation) -> None:
         operation.result, operation.why = Result.UNKNOWN, f"status {status}"
 
 
+def _conclude_hot(operation: Operation) -> bool:
+    """The common form of a success; False for any other."""
+    try:
+        row = _decode_single(operation.body).data
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    if not row.id and operation.verb == "publish":
+        return False
+    operation.result, operation.message, operation.state = Result.OK, row.id, row.state
+    return True
+
+
 def _conclude_success(operation: Operation, document: Any) -> None:
     if document is None or (document is wire.ABSENT and operation.verb in {"publish", "claim"}):
         operation.result, operation.why = Result.UNKNOWN, "the body is no JSON"
@@ -191,6 +217,7 @@ def _conclude_success(operation: Operation, document: Any) -> None:
         operation.result, operation.why = Result.UNKNOWN, "the answer names no id"
     else:
         operation.result = Result.OK
+        operation.message, operation.state = wire.identity(operation.data), wire.state(operation.data)
 
 
 def conclude_claim(operation: Operation) -> list[Delivery]:

@@ -84,12 +84,14 @@ class Coordinator:
         self._start_wall_s = 0.0
         self._ended_s = 0.0
         self._begun_ns = 0
+        self._phase = "prepare"
 
     # ── the run ──
 
     def begin(self, workers: list[str]) -> None:
         """The whole run over these workers (Locust client ids); never raises: `told` says what happened."""
         told: dict[str, Any] = {}
+        telling = gevent.spawn(self._report_on)
         try:
             told = self._conduct(workers)
         except QueueproofError as error:
@@ -98,6 +100,7 @@ class Coordinator:
             text = "".join(traceback.format_exception(error))
             told = {"error": {"exit_code": int(ExitCode.HARNESS), "message": text, "hint": "please report this"}}
         finally:
+            telling.kill()
             self._dismiss()
             self.told = {"run": self.run, "interrupted": self._interrupted, **told}
             outcome.write(self.directory, self.told)
@@ -143,12 +146,13 @@ class Coordinator:
         preload(client, self.scenario, ground, run=self.run)
         client.ledger.mark("load")
         self._plan(ground, workers)
+        self._phase = "load"
         self._stop.wait()
         self._ended_s = time.monotonic()
         self._collect()
         drained: dict[str, Any] = {"complete": False, "why": "no history was kept", "missing": 0}
         if client.ledger.kept:
-            self._report("drain")
+            self._phase = "drain"
             books = books_of(self.directory)
             books.longest_s = max(books.longest_s, self.scenario.consumers.visibility_timeout_s)
             drained = Drain(client, self.scenario, ground, books).run(hurry=self._interrupted)
@@ -182,7 +186,7 @@ class Coordinator:
 
     def _collect(self) -> None:
         """Stops every worker and waits for its final; what is missing is a problem of the run."""
-        self._report("stop")
+        self._phase = "stop"
         self._dismiss()
         sending, consumers = self.scenario.sending, self.scenario.consumers
         patience_s = sending.timeout_s + sending.connect_timeout_s + consumers.work_s * consumers.batch_size + FINAL_S
@@ -243,7 +247,6 @@ class Coordinator:
         self._second[data["tick"]].add(data)
         if all(one.ticks > data["tick"] or one.final for one in self._members.values()):
             self._write_seconds(before=data["tick"] - LATE_TICKS)
-            self._report("load")
 
     def _take_segment(self, member: _Member, data: Mapping[str, Any]) -> None:
         if data["offset"] != member.shipped:
@@ -279,12 +282,13 @@ class Coordinator:
 
     # ── telling ──
 
-    def _report(self, phase: str) -> None:
-        elapsed_s = max(0.0, (time.monotonic_ns() - self._begun_ns) / 1e9)
-        self._progress(outcome.line(phase, elapsed_s, self.scenario, self._whole, self._members_in_flight()))
-
-    def _members_in_flight(self) -> int:
-        return sum(member.in_flight for member in self._members.values())
+    def _report_on(self) -> None:
+        """A line a second, whatever the phase: silence means that the process hangs."""
+        while True:
+            in_flight = sum(member.in_flight for member in self._members.values())
+            elapsed_s = max(0.0, (time.monotonic_ns() - self._begun_ns) / 1e9) if self._begun_ns else 0.0
+            self._progress(outcome.line(self._phase, elapsed_s, self.scenario, self._whole, in_flight))
+            gevent.sleep(TICK_S)
 
     def _outcome(self, ground: Ground, drained: dict[str, Any], client: Client) -> dict[str, Any]:
         duration_s = min(self._ended_s - self._begun_ns / 1e9, self.scenario.duration_s)
@@ -301,6 +305,10 @@ class Coordinator:
             "kernel" if all(m.final["precise"] for m in self._members.values() if m.final) else "hub"
         )
         told["load"]["queues"] = dict.fromkeys(ground.queues, self.scenario.queue.ordering)
+        told["load"]["dead_letter"] = ground.dead_letter
+        told["load"]["max_retries"] = self.scenario.queue.max_retries
+        told["load"]["cadence_s"] = self.scenario.drain.cadence_s
+        told["load"]["slack_s"] = self.scenario.drain.slack_s
         told["load"]["series"] = self._series
         told["problems"] = self._problems
         if drained["why"] == AWAY:

@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import gevent
-import gevent.event
 
 from queueproof.contract import wire
 from queueproof.evidence.operation import Invoke
@@ -52,8 +51,6 @@ class Producer:
         weights = scenario.messages.priorities
         self._tiers, self._weights = list(weights), list(weights.values())
         self.in_flight = 0
-        self.idle = gevent.event.Event()
-        self.idle.set()
 
     def publish(self, number: int, intended_ns: int) -> None:
         """Sends message `number`; does not wait."""
@@ -66,25 +63,16 @@ class Producer:
         operation = self._prepare(number, time.monotonic_ns())
         if operation is None:
             return None
-        self._begun()
+        self.in_flight += 1
         try:
             self._client.sender.call(operation)
             self._client.end(operation)
         finally:
-            self._over()
+            self.in_flight -= 1
         return operation
 
-    def _begun(self) -> None:
-        self.in_flight += 1
-        self.idle.clear()
-
-    def _over(self) -> None:
-        self.in_flight -= 1
-        if not self.in_flight:
-            self.idle.set()
-
     def _submit(self, operation: _Publish) -> None:
-        self._begun()
+        self.in_flight += 1
         operation.done = self._published
         self._client.sender.submit(operation)
 
@@ -92,7 +80,7 @@ class Producer:
         self._client.end(operation)
         if operation.replays and not self._client.sender.crashes:
             self._again(operation)
-        self._over()
+        self.in_flight -= 1
 
     def _again(self, first: _Publish) -> None:
         """The same message once more, under its idempotency key: a retry whose first try may have worked."""

@@ -72,12 +72,12 @@ class Ledger:
         """Writes what waits; False, and `failure`, when the disk takes no more."""
         if self._descriptor < 0 or not self._buffer:
             return self.failure is None
-        data = bytes(self._buffer)
-        self._buffer.clear()
+        data = self._buffer
         try:
             written = os.write(self._descriptor, data)
             while written < len(data):  # a nearly full disk takes a part: the rest follows, or raises
                 written += os.write(self._descriptor, data[written:])
+            data.clear()
         except OSError as error:
             self.failure = error
             self.close()

@@ -17,33 +17,36 @@ KINDS = ("response", "service", "lateness")
 
 
 class Verb:
-    """The recorders of one verb."""
+    """The recorders of one verb, and how its calls ended."""
 
-    __slots__ = ("lateness", "response", "service")
+    __slots__ = ("_lateness", "_response", "_service", "errors", "lateness", "ok", "response", "service")
 
     def __init__(self) -> None:
-        self.response = Recorder()
-        self.service = Recorder()
-        self.lateness = Recorder()
+        self.response, self.service, self.lateness = Recorder(), Recorder(), Recorder()
+        self._response, self._service, self._lateness = (r.counts for r in (self.response, self.service, self.lateness))
+        self.ok = self.errors = 0  # since the last cut
 
     def record(self, intended_ns: int, sent_ns: int, ended_ns: int) -> None:
-        """One call, answered or not; `sent_ns` 0: it was never sent and has a response time only."""
+        """One call, answered or not; `sent_ns` 0: it was never sent and has a response time only.
+
+        `Recorder.record` three times, inlined: this runs for every call.
+        """
         x = (ended_ns - intended_ns) // 1000
         if not 0 <= x <= HIGHEST_US:
             x = 0 if x < 0 else HIGHEST_US
         b = (x | 2047).bit_length() - 11
-        self.response.counts[((b + 1) << 10) + (x >> b) - 1024] += 1
+        self._response[((b + 1) << 10) + (x >> b) - 1024] += 1
         if sent_ns:
             x = (ended_ns - sent_ns) // 1000
-            if x > HIGHEST_US:
-                x = HIGHEST_US
+            if not 0 <= x <= HIGHEST_US:
+                x = 0 if x < 0 else HIGHEST_US
             b = (x | 2047).bit_length() - 11
-            self.service.counts[((b + 1) << 10) + (x >> b) - 1024] += 1
+            self._service[((b + 1) << 10) + (x >> b) - 1024] += 1
             x = (sent_ns - intended_ns) // 1000
             if not 0 <= x <= HIGHEST_US:
                 x = 0 if x < 0 else HIGHEST_US
             b = (x | 2047).bit_length() - 11
-            self.lateness.counts[((b + 1) << 10) + (x >> b) - 1024] += 1
+            self._lateness[((b + 1) << 10) + (x >> b) - 1024] += 1
 
 
 class Measures:
@@ -60,6 +63,16 @@ class Measures:
         if found is None:
             found = self.verbs[name] = Verb()
         return found
+
+    def take_counters(self) -> dict[str, int]:
+        """All counts since the last cut."""
+        for name, verb in self.verbs.items():
+            self.counters[f"{name}.ok"] += verb.ok
+            self.counters[f"{name}.error"] += verb.errors
+            verb.ok = verb.errors = 0
+        taken = {name: number for name, number in self.counters.items() if number}
+        self.counters.clear()
+        return taken
 
     def recorders(self) -> list[tuple[str, str, Recorder]]:
         """(verb, kind, recorder) of all."""

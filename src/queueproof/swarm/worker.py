@@ -150,9 +150,7 @@ class Worker:
             if found:
                 counts.setdefault(verb, {})[kind] = found
             gevent.sleep(0)
-        counters = dict(self._measures.counters)
-        self._measures.counters.clear()
-        return {"counts": counts, "counters": counters}
+        return {"counts": counts, "counters": self._measures.take_counters()}
 
     # ── stop → final ──
 
@@ -168,7 +166,8 @@ class Worker:
         # A consumer may be at work on a batch, each message of which takes its work and a call.
         batch_s = self._scenario.consumers.work_s * self._scenario.consumers.batch_size
         all_back = self._consumers.stop(patience_s + batch_s)
-        self._producer.idle.wait(max(0.0, until - time.monotonic()))
+        while self._producer.in_flight and time.monotonic() < until:
+            gevent.sleep(0.005)
         self._sender.close()
         gevent.killall([g for g in self._greenlets if g is not gevent.getcurrent()], timeout=1)
         self._health.stop()

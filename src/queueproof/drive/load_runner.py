@@ -1,0 +1,307 @@
+"""Starts Locust as a child, watches it, and keeps what it gathered; judges nothing.
+
+Locust replaces the socket module of its process, so it gets one of its own, in a session of its own: Ctrl-C comes here
+alone. Once means stop → drain → final and a report; twice means at once. Whatever happens, no process is left.
+"""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import queueproof
+from queueproof.errors import HarnessError, UsageError
+from queueproof.evidence.results import Results
+from queueproof.evidence.run import RunDirectory, manifest_of, new_run_id
+
+LOCUST_LOG: Final = "locust.log"  # in the run directory, as long as it may explain something
+GATHERED: Final = "load.json"  # what the child tells; its content is in results.json when the verdict is written
+PROGRESS: Final = "QUEUEPROOF_PROGRESS_FD"
+JUDGED_HERE: Final = "QUEUEPROOF_PARENT"
+# The child tells something every second; so long a silence means that it hangs.
+SILENCE_S: Final = 60.0
+START_S: Final = 60.0  # … and so long may it take to start
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadOptions:
+    """What `queueproof load` was asked for. The door has checked scenario, numbers and objectives."""
+
+    scenario: str  # a shipped one's name, or a path
+    rate: float | None = None  # arrivals a second at the highest stage
+    users: int | None = None  # without rate: the closed model; with it: so many consumers
+    duration_s: float | None = None
+    processes: int = 1
+    objectives: tuple[str, ...] = ()
+    out: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How the child ended."""
+
+    interrupted: bool  # by a signal to this process
+    failure: str  # in words, when it ended otherwise than it should; else ""
+
+
+Judge = Callable[[Path, Ended], Results]
+Live = Callable[[Mapping[str, Any]], None]
+Abort = Callable[[Mapping[str, Any]], str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadRun:
+    """A load that is over."""
+
+    directory: RunDirectory
+    results: Results
+
+
+def run_load(
+    options: LoadOptions,
+    *,
+    url: str,
+    api_key: str,
+    judge: Judge,
+    live: Live | None = None,
+    abort: Abort = lambda _: "",
+    target: Mapping[str, Any] | None = None,
+    command: str = "queueproof load",
+) -> LoadRun:
+    """Runs one load against `url`, blocking, and writes its run directory: the exit code is `.results.exit_code`.
+
+    `judge(directory, ended)` makes the results; `live` is given the numbers of every second; `abort` may answer with a
+    reason to end the run early; `target` describes the target for the manifest, without secrets. Signals are handled
+    only in the main thread. Raises UsageError (--out, --processes); after that everything ends in results.
+    """
+    if options.processes < 1:
+        raise UsageError(f"--processes {options.processes} is not above zero", hint="leave it out for one process")
+    run = new_run_id()
+    directory = RunDirectory.create(options.out, "load", run)
+    for stale in (GATHERED, LOCUST_LOG):
+        (directory.path / stale).unlink(missing_ok=True)
+    shown = {name: value for name, value in asdict(options).items() if name != "out" and value is not None}
+    described = target or {"url": url}
+    directory.write_manifest(manifest_of(run=run, kind="load", target=described, options=shown, command=command))
+    ended = _Child(options, url=url, api_key=api_key, run=run, directory=directory.path).watch(live, abort)
+    results = judge(directory.path, ended)
+    directory.write_results(results)
+    if not ended.failure:
+        for told in (GATHERED, LOCUST_LOG):
+            (directory.path / told).unlink(missing_ok=True)
+    return LoadRun(directory=directory, results=results)
+
+
+def locustfile() -> Path:
+    """The locustfile that travels with the package, or the checkout's; raises HarnessError when there is none."""
+    package = Path(queueproof.__file__).resolve().parent
+    for path in (package / "_bundled" / "load" / "locustfile.py", package.parents[1] / "load" / "locustfile.py"):
+        if path.is_file():
+            return path
+    raise HarnessError("load/locustfile.py is missing from this installation", hint="install queueproof again")
+
+
+class _Child:
+    """The Locust process and what came of it."""
+
+    def __init__(self, options: LoadOptions, *, url: str, api_key: str, run: str, directory: Path) -> None:
+        self._arguments = _arguments(options, url=url, run=run, directory=directory)
+        self._environment = _environment(api_key)
+        self._directory = directory
+        self._signals = 0
+        self._aborted = ""
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def watch(self, live: Live | None, abort: Abort) -> Ended:
+        """Runs it to its end."""
+        reading, writing = os.pipe()
+        try:
+            with (self._directory / LOCUST_LOG).open("wb") as log, self._handling():
+                process = self._process = subprocess.Popen(  # noqa: S603 -- our own arguments, no shell
+                    self._arguments,
+                    cwd=self._directory,  # a locust.conf of the user's folder is not ours
+                    env={**self._environment, PROGRESS: str(writing)},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=(writing,),
+                    start_new_session=True,
+                )
+                try:
+                    silent = self._follow(process, reading, live, abort)
+                finally:
+                    _end_all(process)
+        finally:
+            os.close(reading)
+            os.close(writing)
+        return Ended(interrupted=self._signals > 0, failure=self._failure(process.returncode, silent))
+
+    def _follow(self, process: "subprocess.Popen[bytes]", reading: int, live: Live | None, abort: Abort) -> bool:
+        """Reads progress until the child ends; True when it had fallen silent."""
+        heard, pending, patience_s = time.monotonic(), b"", START_S
+        while process.poll() is None:
+            if self._signals > 1:
+                return False
+            if time.monotonic() - heard > patience_s:
+                return True
+            if not select.select([reading], [], [], 0.1)[0]:
+                continue
+            pending += os.read(reading, 65536)
+            *lines, pending = pending.split(b"\n")
+            heard, patience_s = time.monotonic(), SILENCE_S
+            for line in lines:
+                self._hear(process, json.loads(line), live, abort)
+        return False
+
+    def _hear(
+        self, process: "subprocess.Popen[bytes]", line: Mapping[str, Any], live: Live | None, abort: Abort
+    ) -> None:
+        if live is not None:
+            live(line)
+        if not self._aborted and (reason := abort(line)):
+            self._aborted = reason
+            process.terminate()
+
+    def _failure(self, code: int, silent: bool) -> str:
+        if self._signals:
+            return ""
+        if self._aborted:
+            return f"ended early: {self._aborted}"
+        if silent:
+            return f"the load said nothing for {SILENCE_S:g} s and was ended; see {LOCUST_LOG}"
+        if code or not (self._directory / GATHERED).exists():
+            return f"Locust ended with exit code {code}: {_last_words(self._directory / LOCUST_LOG)}"
+        return ""
+
+    @contextlib.contextmanager
+    def _handling(self) -> Iterator[None]:
+        """SIGINT and SIGTERM are ours for as long as the child runs."""
+        handlers = {}
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                handlers[number] = signal.signal(number, self._signalled)
+        except ValueError:  # not the main thread: whoever called has the signals
+            pass
+        try:
+            yield
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+    def _signalled(self, *_: Any) -> None:
+        """The first asks the load to stop and drain; the second ends it at once."""
+        self._signals += 1
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        if self._signals == 1:
+            process.terminate()
+        else:
+            _end_all(process)
+
+
+def _arguments(options: LoadOptions, *, url: str, run: str, directory: Path) -> list[str]:
+    scenario = options.scenario
+    if scenario.endswith(".toml"):
+        scenario = str(Path(scenario).resolve())
+    closed = options.users is not None and options.rate is None
+    values = {
+        "--host": url,
+        "--qp-scenario": scenario,
+        "--qp-run": run,
+        "--qp-out": str(directory.resolve()),
+        "--users": str(options.users if closed else 1),
+        "--spawn-rate": str(options.users if closed else 1),
+        "--loglevel": "WARNING",
+    }
+    if options.rate is not None:
+        values["--qp-rate"] = repr(options.rate)
+        values["--qp-consumers"] = str(options.users or 0)
+    if options.duration_s is not None:
+        values["--qp-duration"] = f"{options.duration_s:g}s"
+    if options.processes > 1:
+        port = str(_free_port())
+        values |= {"--processes": str(options.processes), "--master-bind-host": "127.0.0.1"}
+        values |= {"--master-bind-port": port, "--master-port": port}
+    found = [sys.executable, "-m", "locust", "-f", str(locustfile()), "--headless", "--only-summary"]
+    for name, value in values.items():
+        found += [name, value]
+    return [*found, *(["--qp-closed"] if closed else [])]
+
+
+def _environment(api_key: str) -> dict[str, str]:
+    """The child's: no settings of the user's own Locust, this package first, the key out of the process list."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
+    package = str(Path(queueproof.__file__).resolve().parents[1])
+    path = os.pathsep.join([package, kept["PYTHONPATH"]]) if kept.get("PYTHONPATH") else package
+    absolute = os.pathsep.join(str(Path(part).resolve()) for part in path.split(os.pathsep) if part)
+    key = {"SCAIGRID_API_KEY": api_key} if api_key else {}
+    return {**kept, **key, "PYTHONPATH": absolute, JUDGED_HERE: "1"}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _end_all(process: "subprocess.Popen[bytes]") -> None:
+    """Ends whatever is left of the child's session: Locust's own children would outlive a killed parent."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _last_words(log: Path) -> str:
+    try:
+        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        lines = []
+    return lines[-1].strip() if lines else "it said nothing"
+
+
+class LiveLine:
+    """One line of a terminal that is written over every second; plain lines, ten seconds apart, elsewhere."""
+
+    def __init__(self, stream: Any = None) -> None:
+        self._stream = stream if stream is not None else sys.stderr
+        self._terminal = bool(self._stream.isatty())
+        self._told = -10.0
+        self._before: Mapping[str, Any] = {}
+
+    def __call__(self, line: Mapping[str, Any]) -> None:
+        text = _line(line, self._before)
+        self._before = line
+        if self._terminal:
+            self._stream.write(f"\r\x1b[K{text}")
+            self._stream.flush()
+        elif line["elapsed_s"] - self._told >= 10 or line["phase"] not in {"load", "prepare"}:
+            self._told = line["elapsed_s"]
+            self._stream.write(f"{text}\n")
+            self._stream.flush()
+
+    def close(self) -> None:
+        if self._terminal and self._before:
+            self._stream.write("\n")
+
+
+def _line(line: Mapping[str, Any], before: Mapping[str, Any]) -> str:
+    span_s = line["elapsed_s"] - before.get("elapsed_s", 0.0) if before else 0.0
+    rate = (line["published"] - before["published"]) / span_s if before and span_s > 0 else 0.0
+    backlog = line["published"] - line["completed"]
+    return (
+        f"{line['phase']:7} {line['elapsed_s']:6.1f}/{line['duration_s']:g} s  {rate:7.0f} published/s  "
+        f"backlog {backlog}  errors {line['errors']}  publish p99 {line['publish_p99_us'] / 1000:.1f} ms  "
+        f"e2e p99 {line['e2e_p99_us'] / 1000:.1f} ms  late p99 {line['lateness_p99_us'] / 1000:.2f} ms  "
+        f"empty claims {line['empty_claims']}"
+    )

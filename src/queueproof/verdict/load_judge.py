@@ -1,0 +1,221 @@
+"""The verdict of a load, from its run directory alone: findings of the checks, objectives, and whether it was valid.
+
+The order in which reasons count: interrupted, a finding, a failure of the harness, a target that went away, an invalid
+run, a missed objective. A finding stands whatever else went wrong; a number stands only when everything else is right.
+"""
+
+import importlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from queueproof.checks.finding import Finding
+from queueproof.errors import CorruptRunError, ExitCode
+from queueproof.evidence.history import History, read_history
+from queueproof.evidence.latency import Histogram, merged, read_logs, summary
+from queueproof.evidence.results import CleanUp, FindingResult, Results, Verdict
+from queueproof.verdict.load_measures import queue_wait, redelivery_lag
+from queueproof.verdict.objectives import Measured, Objective, evaluate
+
+SCHEMA: Final = 1
+GATHERED: Final = "load.json"  # what the swarm leaves in the run directory (docs/results.md)
+Check = Callable[[History, Mapping[str, Any]], list[Finding]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How the process that ran the load ended."""
+
+    interrupted: bool = False
+    failure: str = ""  # in words, when it ended otherwise than it should
+
+
+def run_checks(history: History, load: Mapping[str, Any]) -> list[Finding]:
+    """All checks, with what the load knows of its queues. `load`: the `load` part of results.json."""
+    run_all: Callable[..., list[Finding]] = importlib.import_module("queueproof.checks.all").run_all
+    dead_letter = load.get("dead_letter")
+    return run_all(
+        history,
+        orderings=load.get("queues") or {},
+        dead_letter=[dead_letter] if dead_letter else None,
+        max_retries=dict.fromkeys(load.get("queues") or {}, load.get("max_retries", 0)),
+        slack_s=load.get("slack_s", 5.0),
+        cadence_s=load.get("cadence_s", 1.0),
+    )
+
+
+def gathered(directory: Path) -> dict[str, Any]:
+    """What the swarm left; empty when it was killed before it could."""
+    try:
+        return dict(json.loads((directory / GATHERED).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
+def judge(
+    directory: Path, *, objectives: Sequence[Objective], ending: Ending | None = None, check: Check = run_checks
+) -> Results:
+    """The results of the run in `directory`."""
+    ending = ending or Ending()
+    told = gathered(directory)
+    load: dict[str, Any] = told.get("load", {})
+    problems = list(told.get("problems", []))
+    history = _history(directory, problems)
+    findings = check(history, load) if history is not None else []
+    histograms = {key: merged(intervals) for key, intervals in read_logs(directory).items()}
+    if history is not None and history.deliveries.height:
+        histograms["queue_wait", "response"] = queue_wait(history)
+        histograms["redelivery_lag", "response"] = redelivery_lag(history)
+    verbs = _verbs(told.get("verbs", {}), histograms)
+    measured = _measured(verbs, load, histograms)
+    held = [evaluate(objective, measured) for objective in objectives]
+    interrupted = ending.interrupted or bool(told.get("interrupted"))
+    if ending.failure and not interrupted:
+        problems.append(ending.failure)
+    elif not told and not interrupted:
+        problems.append("the load left no account of itself")
+    verdict, code, sentence = _decide(findings, held, problems, told, interrupted=interrupted)
+    return Results(
+        schema=SCHEMA,
+        verdict=verdict,
+        exit_code=int(code),
+        summary=sentence,
+        complete=bool(told) and not interrupted,
+        findings=tuple(_finding(finding) for finding in findings),
+        verbs=verbs,
+        load={**load, "problems": problems},
+        objectives=tuple(held),
+        clean_up=_clean_up(told.get("clean_up", {})),
+    )
+
+
+def _history(directory: Path, problems: list[str]) -> History | None:
+    try:
+        return read_history(directory)
+    except CorruptRunError as error:
+        if list(directory.glob("history-*.ndjson")):
+            problems.append(error.message)
+        return None
+
+
+def _verbs(verbs: Mapping[str, Any], histograms: Mapping[tuple[str, str], Histogram]) -> dict[str, Any]:
+    """The verbs as told, or, after a kill, as the interval logs have them; and the spans that only a history shows."""
+    found = dict(verbs)
+    for (verb, kind), histogram in histograms.items():
+        if verb != "dispatch" and (verb not in verbs):
+            entry = found.setdefault(verb, {"count": 0, "errors": 0})
+            entry[kind] = summary(histogram)
+            entry["count"] = max(entry["count"], histogram.count)
+    return found
+
+
+def _measured(
+    verbs: Mapping[str, Any], load: Mapping[str, Any], histograms: Mapping[tuple[str, str], Histogram]
+) -> Measured:
+    calls = {name: entry["count"] for name, entry in verbs.items() if "service" in entry or "lateness" in entry}
+    backlogs = [point["backlog"] for point in load.get("series", [])]
+    counts: dict[str, float] = {}
+    if load:
+        counts = {
+            "dropped": load["dropped"],
+            "redelivered": load["counters"].get("redelivered", 0),
+            "empty_claims": load["empty_claims"],
+        }
+        if "delivered" in load["drain"]:
+            counts["backlog.end"] = load["backlog_end"]
+    if backlogs:
+        counts |= {"backlog.peak": max(backlogs), "backlog.load": backlogs[-1]}
+    return Measured(
+        histograms=histograms,
+        calls=calls,
+        errors={name: verbs[name].get("errors", 0) for name in calls},
+        counts=counts,
+        duration_s=load.get("duration_s", 0.0),
+    )
+
+
+def _decide(
+    findings: Sequence[Finding],
+    held: Sequence[Mapping[str, Any]],
+    problems: Sequence[str],
+    told: Mapping[str, Any],
+    *,
+    interrupted: bool,
+) -> tuple[Verdict, ExitCode, str]:
+    violations = [finding for finding in findings if finding.weight == "violation"]
+    missed = [one["expression"] for one in held if one["met"] is False]
+    unknown = [one["expression"] for one in held if one["met"] is None]
+    error, load = told.get("error"), told.get("load", {})
+    bad = f"{_count(violations)}: {violations[0].summary}" if violations else ""
+    if interrupted:
+        verdict = Verdict.DOES_NOT_CONFORM if violations else Verdict.NO_VERDICT
+        return verdict, ExitCode.INTERRUPTED, f"Interrupted; what was gathered is kept. {bad}".strip()
+    if violations:
+        return Verdict.DOES_NOT_CONFORM, ExitCode.DOES_NOT, f"The target broke its promises: {bad}"
+    if error:
+        return Verdict.NO_VERDICT, ExitCode(error["exit_code"]), _sentence(error)
+    if problems:
+        return Verdict.NO_VERDICT, ExitCode.HARNESS, f"The harness failed: {problems[0].strip().splitlines()[-1]}"
+    if load.get("invalid"):
+        return Verdict.NO_VERDICT, ExitCode.NO_VERDICT, f"The run is invalid: {load['invalid'][0]}"
+    if missed:
+        return Verdict.OBJECTIVES_MISSED, ExitCode.DOES_NOT, f"Missed: {', '.join(missed)}"
+    if unknown:
+        return Verdict.NO_VERDICT, ExitCode.NO_VERDICT, f"Never measured: {', '.join(unknown)}"
+    return Verdict.OBJECTIVES_MET, ExitCode.CONFORMS, "Nothing was lost or handed out wrongly, every objective is met."
+
+
+def _count(violations: Sequence[Finding]) -> str:
+    return "1 finding" if len(violations) == 1 else f"{len(violations)} findings"
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    return f"{error['message'].strip().splitlines()[-1]}" + (f" → {error['hint']}" if error.get("hint") else "")
+
+
+def _finding(finding: Finding) -> FindingResult:
+    return FindingResult(**{name: getattr(finding, name) for name in finding.__struct_fields__})
+
+
+def _clean_up(told: Mapping[str, Any]) -> CleanUp:
+    return CleanUp(**{**told, "left": tuple(told.get("left", ()))})
+
+
+def told(results: Results) -> str:
+    """A load's results for a terminal: a line a verb, an objective, a finding, and the sentence that sums them up."""
+    lines = [f"{'':14}{'calls':>9}{'errors':>8}{'p50':>10}{'p95':>10}{'p99':>10}{'p99.9':>10}{'max':>10}"]
+    for name, entry in results.verbs.items():
+        if "response" in entry and entry["count"]:
+            times = [_shown(entry["response"][at]) for at in ("p50_us", "p95_us", "p99_us", "p999_us", "max_us")]
+            lines.append(f"{name:14}{entry['count']:>9}{entry['errors']:>8}" + "".join(f"{t:>10}" for t in times))
+    load = results.load
+    if "sent" in load:
+        lines += [
+            f"{load['model']} model: {load['sent']} of {load['scheduled']} messages in {load['duration_s']:g} s",
+            f"{load['throughput']:g} completed/s, {load['backlog_end']} left at the end",
+            f"generator: {_shown(load['generator_cpu_us_per_request'])} of CPU a request",
+            f"lateness p99 {_shown(load['lateness']['p99_us'])}",
+        ]
+    signs = {True: "met", False: "MISSED", None: "not measured"}
+    lines += [f"  {signs[held['met']]:13} {held['expression']}{_value(held)}" for held in results.objectives]
+    lines += [
+        f"  {finding.weight}: {finding.check} ({finding.requirement}): {finding.summary}\n    {finding.proof}"
+        for finding in results.findings[:10]
+    ]
+    lines += [f"  problem: {problem.strip()}" for problem in load.get("problems", [])]
+    lines += [f"  invalid: {reason}" for reason in load.get("invalid", [])]
+    return "\n".join([*lines, results.summary])
+
+
+def _value(held: Mapping[str, Any]) -> str:
+    if held.get("value_us") is not None:
+        return f"   ({_shown(held['value_us'])})"
+    return f"   ({held['value']:g})" if held.get("value") is not None else ""
+
+
+def _shown(microseconds: float) -> str:
+    if microseconds < 1000:
+        return f"{microseconds:.0f} µs"
+    return f"{microseconds / 1000:.1f} ms" if microseconds < 1e6 else f"{microseconds / 1e6:.2f} s"
