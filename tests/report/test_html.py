@@ -124,7 +124,7 @@ def test_load_shows_spectrum_table_and_margins(load_run: Path) -> None:
 
 
 def test_a_very_bad_server_still_fits(new_run: Callable[[], Any]) -> None:
-    """A hundred failures of twenty operations each, every answer markup that escaping makes five times as long."""
+    """A hundred failures of a dozen operations each, every answer markup that escaping makes five times as long."""
     run = new_run()
     evil = "<&>" * 600
     results = []

@@ -112,11 +112,12 @@ def _marks(lane: Lane, layout: Layout, top: int) -> str:
         parts.append(f'<line class="mark" x1="{place}%" x2="{place}%" y1="{top - 5}" y2="{top + _BAR_PX + 4}"/>')
         room = (places[index + 1] if index + 1 < len(places) else 100) - place
         if room > _ROOM * len(mark.label):
-            word = f'<text class="mark-word" x="{place}%" dx="5" y="{top + _BAR_PX - 2}">'
-            parts.append(f"{word}{escape(mark.label)}</text>")
-        elif index == 0 and place > _ROOM:
-            word = f'<text class="mark-word" x="{place}%" dx="-5" y="{top + _BAR_PX - 2}" text-anchor="end">'
-            parts.append(f"{word}{escape(mark.label)}</text>")
+            where = f'dx="5" y="{top + _BAR_PX - 2}"'
+        elif index == 0:
+            where = f'dx="-5" y="{top + _BAR_PX - 2}" text-anchor="end"'
+        else:  # above its line, where the lane's words seldom reach
+            where = f'dx="2" y="{top - 7}" text-anchor="end"'
+        parts.append(f'<text class="mark-word" x="{place}%" {where}>{escape(mark.label)}</text>')
     return "".join(parts)
 
 

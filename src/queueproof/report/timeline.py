@@ -175,7 +175,7 @@ class _Drawer:
             reach = _FAR if lane.evidence and not ringed else _NEAR
             edges += [mark.at_ns for mark in lane.marks if mark.at_ns <= reach * last]
             edges += [bar.end_ns for bar in lane.bars if bar.end_ns <= reach * last]
-        return max(edges) * 103 // 100 + 1
+        return max(edges) * 106 // 100 + 1
 
     def _bars(self, exchange: Exchange) -> Iterable[Bar]:
         start = exchange.at_ns - self.origin

@@ -16,7 +16,7 @@ from queueproof.report.text import fit, seconds, span
 from queueproof.report.timeline import Shade, said
 
 # All requests and answers of a page together; what is longer is in the history.
-_ALL_TEXT: Final = 400_000
+_ALL_TEXT: Final = 300_000
 _LEAST_TEXT, _MOST_TEXT = 120, 1_500
 # Two sentences that share less than this are two sentences, not one with changes.
 _ALIKE: Final = 0.35
@@ -78,10 +78,16 @@ def _part(part: Part, ident: str, limit: int) -> PartView:
         expected=expected,
         seen=seen,
         proof=fit(part.proof, limit),
-        timeline=Markup(svg.draw(part.layout, ident, limit=min(limit, svg.TITLE_LIMIT))) if part.layout else Markup(""),  # noqa: S704 -- svg escapes
+        timeline=_timeline(part, ident, limit),
         legend=_legend(part),
         exchanges=tuple(_exchange(exchange, part, ident, limit) for exchange in part.picked.exchanges),
     )
+
+
+def _timeline(part: Part, ident: str, limit: int) -> Markup:
+    if part.layout is None:
+        return Markup("")
+    return Markup(svg.draw(part.layout, ident, limit=min(limit // 2, svg.TITLE_LIMIT)))  # noqa: S704 -- it escapes
 
 
 def _legend(part: Part) -> tuple[tuple[str, str], ...]:
