@@ -55,14 +55,13 @@ class Run:
         """One operation; `until` None leaves it without an answer. Returns its id."""
         self._op += 1
         answered = {"status", "code", "why", "items", "state", "answer", "request_id"}
+        answered |= {"message"} if verb == "publish" else set()  # the server gives a message its id
         asked = {name: value for name, value in fields.items() if name not in answered}
         said = {name: value for name, value in fields.items() if name in answered}
         asked.setdefault("method", "POST")
         asked.setdefault("path", f"{BASE}/queues/q-1/messages" + ("" if verb == "publish" else f"/{verb}"))
         self._writer.write(Invoke(op=self._op, at_ns=round(at * 1e9), verb=verb, **asked))
         if until is not None:
-            if verb == "publish":
-                said.setdefault("message", asked.get("message", ""))
             said.setdefault("status", 200 if result == "ok" else 409 if result == "rejected" else None)
             self._writer.write(Return(op=self._op, at_ns=round(until * 1e9), result=Result(result), **said))
         return self._op
@@ -70,18 +69,8 @@ class Run:
     def publish(self, at: float, until: float, message: str = M, **fields: Any) -> int:
         fields.setdefault("request", '{"type":"probe","body":{"token":"t-1"}}')
         fields.setdefault("answer", json.dumps({"data": {"id": message, "state": "pending"}}))
-        return self.call(
-            "publish",
-            at,
-            until,
-            scope="sc-1",
-            queue="q-1",
-            token="t-1",
-            state="pending",
-            status=201,
-            message=message,
-            **fields,
-        )
+        places = {"scope": "sc-1", "queue": "q-1", "token": "t-1", "state": "pending", "status": 201} | fields
+        return self.call("publish", at, until, message=message, **places)
 
     def claim(
         self, at: float, until: float, *messages: str, attempts: int = 1, timeout_s: float = 10, **fields: Any
@@ -93,8 +82,11 @@ class Run:
             "claim", at, until, scope="sc-1", queue="q-1", timeout_s=timeout_s, limit=10, items=items, **fields
         )
 
-    def finish(self, verdict: Verdict, exit_code: int, *requirements: RequirementResult, **parts: Any) -> Path:
+    def close(self) -> None:
         self._writer.close()
+
+    def finish(self, verdict: Verdict, exit_code: int, *requirements: RequirementResult, **parts: Any) -> Path:
+        self.close()
         parts.setdefault("noise", Noise(loop_lag_p99_ms=1.2, loop_lag_max_ms=4.5, round_trip_p50_ms=2.1, requests=40))
         parts.setdefault("clean_up", CleanUp(scopes_created=3, scopes_deleted=3))
         self.directory.write_results(
@@ -265,30 +257,30 @@ def interrupted(path: Path) -> Path:
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Callable[[Callable[[Path], Path]], Path]:
-    return lambda build: build(tmp_path / "run")
-
-
-@pytest.fixture
 def passing_run(tmp_path: Path) -> Path:
-    return passing(tmp_path / "run")
+    return passing(tmp_path / "passing")
 
 
 @pytest.fixture
 def failing_run(tmp_path: Path) -> Path:
-    return failing(tmp_path / "run")
+    return failing(tmp_path / "failing")
 
 
 @pytest.fixture
 def hostile_run(tmp_path: Path) -> Path:
-    return hostile(tmp_path / "run")
+    return hostile(tmp_path / "hostile")
 
 
 @pytest.fixture
 def load_run(tmp_path: Path) -> Path:
-    return load(tmp_path / "run")
+    return load(tmp_path / "load")
 
 
 @pytest.fixture
 def interrupted_run(tmp_path: Path) -> Path:
-    return interrupted(tmp_path / "run")
+    return interrupted(tmp_path / "interrupted")
+
+
+@pytest.fixture
+def new_run(tmp_path: Path) -> Callable[[], Run]:
+    return lambda: Run(tmp_path / "run")

@@ -6,7 +6,7 @@ from typing import Final
 from queueproof.report.text import NS_PER_S, plain
 from queueproof.report.timeline import Bar, Lane, Layout, Shade
 
-NARROWEST, WIDEST = 40, 100
+NARROWEST, WIDEST = 36, 100
 # Below this a lane's words would leave the picture no room.
 _WIDTH_FOR_DETAIL: Final = 72
 _LABEL: Final = 16
@@ -50,7 +50,7 @@ _WORDS: Final = {
 
 
 def draw(layout: Layout, *, width: int = WIDEST, signs: Signs = UNICODE) -> list[str]:
-    """Lines of at most `width` characters (between 40 and 100): axis, lanes, legend."""
+    """Lines of at most `width` characters (between 36 and 100): axis, lanes, legend."""
     width = max(NARROWEST, min(width, WIDEST))
     detail = _DETAIL if width >= _WIDTH_FOR_DETAIL else 0
     plot = width - _LABEL - 2 - (detail + 1 if detail else 0)

@@ -4,6 +4,7 @@ Two passes over the files, and nothing kept but what is asked for: a history of 
 memory. Both passes are skipped when nothing failed.
 """
 
+import bisect
 import json
 import shlex
 from collections import Counter
@@ -99,6 +100,8 @@ class _Search:
     tokens: set[str] = field(default_factory=set)
     queues: set[tuple[str, str]] = field(default_factory=set)
     related: list[tuple[int, int, Exchange]] = field(default_factory=list)  # rank, distance in ns
+    moments: list[int] = field(default_factory=list)  # invocations of the evidence, by time
+    end_ns: int = 0
     omitted: int = 0
 
     def settle(self) -> None:
@@ -111,6 +114,8 @@ class _Search:
             self.subjects = shared or (set(counts) if len(counts) <= _MOST_SUBJECTS else set())
         if not self.subjects or len(self.evidence) == 1:
             self.tokens = {token for exchange in self.evidence for token in exchange.tokens()}
+        self.moments = [exchange.at_ns for exchange in self.evidence]
+        self.end_ns = max((exchange.until_ns or exchange.at_ns for exchange in self.evidence), default=0)
         self.queues = {(e.invoke.scope, e.invoke.queue) for e in self.evidence if e.invoke.queue}
 
     def consider(self, exchange: Exchange) -> None:
@@ -123,14 +128,17 @@ class _Search:
             rank = 1
         else:
             return
-        distance = min(abs(exchange.at_ns - seen.at_ns) for seen in self.evidence)
-        self.related.append((rank, distance, exchange))
+        self.related.append((rank, self._distance(exchange), exchange))
         if len(self.related) > 8 * self.cap:
             self._prune(4 * self.cap)
 
     def _meanwhile(self, exchange: Exchange) -> bool:
-        start = min(seen.at_ns for seen in self.evidence)
-        return start <= exchange.at_ns <= max(seen.until_ns or seen.at_ns for seen in self.evidence)
+        return self.moments[0] <= exchange.at_ns <= self.end_ns
+
+    def _distance(self, exchange: Exchange) -> int:
+        """To the nearest operation of the evidence, in ns."""
+        place = bisect.bisect(self.moments, exchange.at_ns)
+        return min(abs(exchange.at_ns - moment) for moment in self.moments[max(0, place - 1) : place + 1])
 
     def _prune(self, keep: int) -> None:
         self.related.sort(key=lambda entry: entry[:2])

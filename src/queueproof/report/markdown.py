@@ -11,14 +11,14 @@ from typing import Final
 from queueproof.report import words
 from queueproof.report.load import PERCENTILES, duration, objectives, rows
 from queueproof.report.story import Card, Group, Story
-from queueproof.report.terminal import clean_up_words, noise_words, render_card
+from queueproof.report.terminal import render_card
 from queueproof.report.text import count, plain
 
 # GitHub takes a step summary of 1 MiB and drops a longer one whole.
 _LIMIT: Final = 900_000
 _MOST_CARDS: Final = 60
 _SIGNS: Final = {"good": "✅", "bad": "❌", "unsure": "⚠️"}
-_SPECIAL: Final = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~@:&])")
+_SPECIAL: Final = re.compile(r"([\\`*_{}\[\]()>#+\-!|~@])")
 
 
 def markdown(story: Story) -> str:
@@ -59,9 +59,8 @@ def _command(value: str, limit: int, more: str = "") -> str:
 
 def text(value: object, limit: int = 1_000) -> str:
     """Running text with nothing in it that Markdown or HTML would act upon."""
-    return _SPECIAL.sub(r"\\\1", plain(value, limit).replace("&", "&amp;").replace("<", "&lt;")).replace(
-        "\\&amp\\;", "&amp;"
-    )
+    marked = _SPECIAL.sub(r"\\\1", plain(value, limit))
+    return marked.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def code(value: object, limit: int = 200) -> str:
@@ -145,5 +144,5 @@ def _foot(story: Story) -> list[str]:
         url = story.manifest.target.get("url", "")
         lines.append(f"Run {code(story.run)} against {code(url)}, queueproof {text(story.manifest.version)}")
     if story.results:
-        lines += filter(None, (noise_words(story.results.noise), text(clean_up_words(story.results.clean_up))))
+        lines += filter(None, (words.noise(story.results.noise), text(words.clean_up(story.results.clean_up))))
     return ["---", "\n".join(f"- {line}" for line in [*lines, f"Again: {code(story.command, 1_000)}"])]

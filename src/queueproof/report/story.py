@@ -24,8 +24,8 @@ from queueproof.report.timeline import Layout, lay_out
 # The first of a check's findings tell all; thousands of alike ones would only bury the others.
 MOST_FINDINGS: Final = 20
 # Operations shown in one report altogether, shared by its cards: keeps a report of a very bad server under 1.5 MB.
-_ALL_EXCHANGES: Final = 600
-_FEWEST_EXCHANGES: Final = 8
+_ALL_EXCHANGES: Final = 500
+_FEWEST_EXCHANGES: Final = 5
 
 
 class Group(StrEnum):
@@ -237,9 +237,10 @@ def _cards(
     for finding in findings:
         if finding.requirement in failed:
             by_requirement.setdefault(finding.requirement, []).append(finding)
+    order = {name: number for number, name in enumerate(catalogue())}
     cards = tuple(
         _card(result, by_requirement.get(result.id, []), tuple(waiting.get(result.id, ())), manifest)
-        for result in requirements
+        for result in sorted(requirements, key=lambda result: order.get(result.id, len(order)))
     )
     rest = [finding for finding in findings if finding.requirement not in failed]
     return cards, tuple(_finding_card(number, finding, manifest) for number, finding in enumerate(rest, 1))
@@ -382,8 +383,10 @@ def _sentence(path: Path, results: Results | None, cards: tuple[Card, ...], note
         return f"{said}, {count(violations, 'finding')}." if violations else f"{said}."
     new = [card.id for card in cards if card.group is Group.NEW]
     passed = sum(card.outcome is Outcome.PASSED for card in cards)
+    if results.verdict is Verdict.CONFORMS and passed == len(cards):
+        return f"{'The' if passed == 1 else 'All'} {count(passed, 'requirement')} passed."
     if results.verdict is Verdict.CONFORMS:
-        return f"{passed} of {count(len(cards), 'requirement')} passed, and no other failure gates."
+        return f"{passed} of {count(len(cards), 'requirement')} passed; nothing among the rest gates."
     if new:
         return f"{words.enumerate_words(new)} failed; {passed} of {count(len(cards), 'requirement')} passed."
     return f"Too little was seen to judge: {passed} of {count(len(cards), 'requirement')} passed."

@@ -4,12 +4,13 @@ Horizontal places are percentages and vertical ones pixels, so that a phone and 
 text. Every bar is a link to its exchange; hovering tells it.
 """
 
+import itertools
 from html import escape
 from typing import Final
 
 from queueproof.report.exchange import Exchange
-from queueproof.report.text import NS_PER_S, count, plain, seconds
-from queueproof.report.timeline import Bar, Lane, Layout, Mark, Shade, said
+from queueproof.report.text import NS_PER_S, count, fit, plain, seconds
+from queueproof.report.timeline import Bar, Lane, Layout, Shade, said
 
 _AXIS_PX: Final = 22
 _LANE_PX: Final = 40
@@ -17,12 +18,13 @@ _BAR_TOP_PX: Final = 21  # below the lane's words
 _BAR_PX: Final = 12
 _LEAST_PX: Final = 3  # a call of a millisecond in a picture of a minute is still seen
 _RING_PX: Final = 10
-_TITLE_LIMIT: Final = 160
+_ROOM: Final = 1.7  # per cent of the width that a letter takes, on a phone a little more
+TITLE_LIMIT: Final = 160
 _NAMESPACE: Final = "http://www.w3.org/2000/svg"
 
 
-def draw(layout: Layout, ident: str, *, anchors: bool = True) -> str:
-    """The `<svg>` element. `ident`: unique in the page; links go to `#IDENT-OP` unless `anchors` is false."""
+def draw(layout: Layout, ident: str, *, limit: int = TITLE_LIMIT) -> str:
+    """The `<svg>` element. `ident`: unique in the page; links go to `#IDENT-OP`. `limit`: characters a hover line."""
     height = _AXIS_PX + _LANE_PX * len(layout.lanes) + 4
     label = f"Timeline, {count(len(layout.lanes), 'lane')} over {seconds(layout.end_ns)}"
     parts = [
@@ -31,7 +33,7 @@ def draw(layout: Layout, ident: str, *, anchors: bool = True) -> str:
     ]
     parts += [_tick(tick, layout, height) for tick in layout.ticks]
     for row, lane in enumerate(layout.lanes):
-        parts.append(_lane(lane, layout, _AXIS_PX + row * _LANE_PX, ident, anchors))
+        parts.append(_lane(lane, layout, _AXIS_PX + row * _LANE_PX, ident, limit))
     return "".join([*parts, "</svg>"])
 
 
@@ -67,7 +69,7 @@ def _anchor(place: float) -> str:
     return "start" if place < 4 else "end" if place > 93 else "middle"
 
 
-def _lane(lane: Lane, layout: Layout, top: int, ident: str, anchors: bool) -> str:
+def _lane(lane: Lane, layout: Layout, top: int, ident: str, limit: int) -> str:
     kind = "lane evidence" if lane.evidence else "lane"
     words = f'<tspan class="op">{escape(plain(lane.label))}</tspan>  {escape(plain(lane.detail, 70))}'
     middle = top + _BAR_TOP_PX + _BAR_PX // 2
@@ -76,14 +78,12 @@ def _lane(lane: Lane, layout: Layout, top: int, ident: str, anchors: bool) -> st
         f'<line class="rail" x1="0" x2="100%" y1="{middle}" y2="{middle}"/>',
         f'<text class="words" x="0" y="{top + 14}" xml:space="preserve">{words}</text>',
     ]
-    bars = sorted(lane.bars, key=lambda bar: bar.shade is Shade.CALL)  # a short call stays above its lock
-    for bar in bars:
-        drawn = _bar(bar, layout, top + _BAR_TOP_PX, ident)
-        target = f"#{ident}-{bar.exchange.op}"
-        title = f"<title>{escape(hover(bar.exchange, layout.origin_ns))}</title>"
-        parts.append(f'<a href="{target}">{title}{drawn}</a>' if anchors else f"<g>{title}{drawn}</g>")
-    parts += [_mark(mark, layout, top + _BAR_TOP_PX) for mark in lane.marks if mark.at_ns <= layout.end_ns]
-    return "".join([*parts, "</g>"])
+    for op, bars in itertools.groupby(lane.bars, key=lambda bar: bar.exchange.op):
+        found = sorted(bars, key=lambda bar: bar.shade is Shade.CALL)  # a short call stays above its lock
+        drawn = "".join(_bar(bar, layout, top + _BAR_TOP_PX, ident) for bar in found)
+        title = f"<title>{escape(hover(found[0].exchange, layout.origin_ns, limit))}</title>"
+        parts.append(f'<a href="#{ident}-{op}">{title}{drawn}</a>')
+    return "".join([*parts, _marks(lane, layout, top + _BAR_TOP_PX), "</g>"])
 
 
 def _bar(bar: Bar, layout: Layout, top: int, ident: str) -> str:
@@ -103,21 +103,31 @@ def _bar(bar: Bar, layout: Layout, top: int, ident: str) -> str:
     return drawn
 
 
-def _mark(mark: Mark, layout: Layout, top: int) -> str:
-    place = _place(mark.at_ns, layout)
-    side, shift = ("end", -4) if place > 80 else ("start", 4)
-    line = f'<line class="mark" x1="{place}%" x2="{place}%" y1="{top - 5}" y2="{top + _BAR_PX + 4}"/>'
-    word = f'<text class="mark-word" x="{place}%" dx="{shift}" y="{top - 1}" text-anchor="{side}">'
-    return f"{line}{word}{escape(mark.label)}</text>"
+def _marks(lane: Lane, layout: Layout, top: int) -> str:
+    """Each deadline, and its words where there is room beside it."""
+    parts = []
+    near = [mark for mark in lane.marks if mark.at_ns <= layout.end_ns]
+    places = [_place(mark.at_ns, layout) for mark in near]
+    for index, (mark, place) in enumerate(zip(near, places, strict=True)):
+        parts.append(f'<line class="mark" x1="{place}%" x2="{place}%" y1="{top - 5}" y2="{top + _BAR_PX + 4}"/>')
+        room = (places[index + 1] if index + 1 < len(places) else 100) - place
+        if room > _ROOM * len(mark.label):
+            where = f'dx="5" y="{top + _BAR_PX - 2}"'
+        elif index == 0:
+            where = f'dx="-5" y="{top + _BAR_PX - 2}" text-anchor="end"'
+        else:  # above its line, where the lane's words seldom reach
+            where = f'dx="2" y="{top - 7}" text-anchor="end"'
+        parts.append(f'<text class="mark-word" x="{place}%" {where}>{escape(mark.label)}</text>')
+    return "".join(parts)
 
 
-def hover(exchange: Exchange, origin_ns: int) -> str:
+def hover(exchange: Exchange, origin_ns: int, limit: int = TITLE_LIMIT) -> str:
     """The exchange in three lines: when, what was asked, what was answered."""
     invoke, answer = exchange.invoke, exchange.answer
     until = seconds(exchange.until_ns - origin_ns) if exchange.until_ns is not None else "no answer"
     lines = [f"{exchange.name} {exchange.verb}, {seconds(exchange.at_ns - origin_ns)} to {until}: {said(exchange)}"]
     if invoke.method:
-        lines.append(f"{invoke.method} {invoke.path} {plain(invoke.request, _TITLE_LIMIT)}".rstrip())
+        lines.append(f"{invoke.method} {invoke.path} {fit(invoke.request, limit)}".rstrip())
     if answer and (answer.answer or answer.why):
-        lines.append(plain(answer.answer or answer.why, _TITLE_LIMIT))
-    return "\n".join(plain(line, 2 * _TITLE_LIMIT) for line in lines)
+        lines.append(fit(answer.answer or answer.why, limit))
+    return "\n".join(plain(line, 2 * limit) for line in lines)

@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from queueproof.evidence.results import CleanUp, Noise, Outcome
+from queueproof.evidence.results import Outcome
 from queueproof.evidence.run import JUNIT, REPORT
 from queueproof.report import characters, words
 from queueproof.report.load import load_lines
@@ -118,7 +118,7 @@ class _Page:
     def text(self) -> str:
         lines = (line.rstrip() for line in self._out.getvalue().split("\n"))
         text = "\n".join(lines)
-        return text.translate(_TO_ASCII).encode("ascii", "replace").decode() if self._ascii else text
+        return text.encode("ascii", "replace").decode() if self._ascii else text
 
     def story(self, story: Story) -> None:
         self._head(story)
@@ -138,9 +138,11 @@ class _Page:
     def _head(self, story: Story) -> None:
         outcome, style = _TONES[story.tone]
         self._line()
-        self._line(Text.assemble((f"{self._signs[outcome]} {story.verdict}", style), "  ", plain(story.sentence, 600)))
+        self._line(
+            Text.assemble((f"{self._signs[outcome]} {story.verdict}", style), "  ", self._say(story.sentence, 600))
+        )
         for note in story.notes:
-            self._line(Text(f"! {plain(note, 400)}", "yellow"))
+            self._line(Text(f"! {self._say(note, 400)}", "yellow"))
         tally = [
             Text(f"{self._signs[outcome]} {number} {words.NAMES[outcome]}", _STYLES[outcome])
             for outcome, number in story.counts().items()
@@ -171,33 +173,35 @@ class _Page:
 
     def card(self, card: Card) -> None:
         """What was promised, what was seen, why that breaks it, and how to see it again."""
-        sign = Text(f"{self._signs[card.outcome]} {plain(card.title, 200)}", _STYLES[card.outcome])
-        self._line(Text.assemble(sign, "  ", (_standing(card), "dim")))
+        sign = Text(f"{self._signs[card.outcome]} {self._say(card.title, 200)}", _STYLES[card.outcome])
+        self._line(Text.assemble(sign, "  ", (self._say(_standing(card)), "dim")))
         if card.statement:
-            self._in(Text(plain(card.statement), "bold"), 2)
+            self._in(Text(self._say(card.statement), "bold"), 2)
         if card.blocks:
-            self._in(Text(f"{count(len(card.blocks), 'requirement')} blocked by it: {_ids(card.blocks)}", "magenta"), 2)
+            waiting = words.enumerate_words(list(card.blocks))
+            number = count(len(card.blocks), "requirement")
+            self._in(Text(self._say(f"{number} blocked by it: {waiting}"), "magenta"), 2)
         for part in card.failing:
             self._part(part, alone=len(card.failing) == 1)
-        self._in(_pairs([("known", card.known_failure), ("again", card.again)]), 4)
+        self._in(self._pairs([("known", card.known_failure), ("again", card.again)]), 4)
 
     def _part(self, part: Part, *, alone: bool) -> None:
         self._line()
         if part.source:
             sign = "" if alone else f"{self._signs[part.outcome]} "
-            self._in(
-                Text.assemble((sign, _STYLES[part.outcome]), plain(part.title), ("  " + plain(part.source), "dim")), 2
-            )
+            source = ("  " + self._say(part.source), "dim")
+            self._in(Text.assemble((sign, _STYLES[part.outcome]), self._say(part.title), source), 2)
         if part.summary and part.summary != part.seen:
-            self._in(Text(plain(part.summary, 600)), 4)
+            self._in(Text(self._say(part.summary, 600)), 4)
         rows = [("expected", part.expected), ("seen", part.seen), ("proof", part.proof)]
         rows += [("assuming", "; ".join(part.assumes)), ("tries", str(part.tries) if part.tries > 1 else "")]
-        self._in(_pairs(rows), 4)
+        self._in(self._pairs(rows), 4)
         if part.layout is not None:
             self._line()
             signs = characters.ASCII if self._ascii else characters.UNICODE
-            for line in characters.draw(part.layout, width=self.width - 4, signs=signs):
-                self._console.print(Text("    " + line), soft_wrap=True)
+            indent = self._indent(4)
+            for line in characters.draw(part.layout, width=self.width - indent, signs=signs):
+                self._console.print(Text(" " * indent + line), soft_wrap=True)
         if part.picked.omitted:
             self._in(Text(f"{count(part.picked.omitted, 'more operation')} in the history", "dim"), 4)
         if part.picked.missing:
@@ -209,7 +213,7 @@ class _Page:
         if groups:
             self._title("Blocked", sum(map(len, groups.values())))
         for root, cards in groups.items():
-            self._in(_pairs([(f"by {plain(root)}", ", ".join(card.id for card in cards))]), 2)
+            self._in(self._pairs([(f"by {self._say(root)}", ", ".join(card.id for card in cards))]), 2)
 
     def _list(self, title: str, cards: Iterable[Card]) -> None:
         found = list(cards)
@@ -220,14 +224,14 @@ class _Page:
         for card in found:
             reason = " · ".join(filter(None, (card.known_failure, card.summary))) or card.statement
             rows.append((f"{self._signs[card.outcome]} {card.id}", reason))
-        self._in(_pairs(rows, style=_STYLES[found[0].outcome]), 2)
+        self._in(self._pairs(rows, style=_STYLES[found[0].outcome]), 2)
 
     def _load(self, story: Story) -> None:
         lines = load_lines(story.results) if story.results else []
         if lines:
             self._title("Load")
         for line in lines:
-            self._console.print(Text("  " + line.translate(_TO_ASCII) if self._ascii else "  " + line), soft_wrap=True)
+            self._console.print(Text(f"  {self._say(line)}"), soft_wrap=True)
 
     def _foot(self, story: Story) -> None:
         self._title("This run")
@@ -236,14 +240,29 @@ class _Page:
             rows.append(("target", str(story.manifest.target.get("url", story.manifest.target))))
         if story.results:
             rows += [
-                ("harness", noise_words(story.results.noise)),
-                ("left behind", clean_up_words(story.results.clean_up)),
+                ("harness", words.noise(story.results.noise)),
+                ("left behind", words.clean_up(story.results.clean_up)),
             ]
         rows.append(("again", story.command))
         rows.append(("report", str(story.path / REPORT)))
         if (story.path / JUNIT).is_file():
             rows.append(("junit", str(story.path / JUNIT)))
-        self._in(_pairs(rows), 2)
+        self._in(self._pairs(rows), 2)
+
+    def _pairs(self, rows: Iterable[tuple[str, str]], *, style: str = "dim") -> RenderableType:
+        """Names beside what they say, wrapped under themselves; empty ones are left out."""
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(no_wrap=True, max_width=self.width // 3)
+        table.add_column(overflow="fold")
+        filled = [(name, value) for name, value in rows if value]
+        for name, value in filled:
+            table.add_row(Text(self._say(name, 200), style), Text(self._say(value, 1_200, lines=True)))
+        return table if filled else Group()
+
+    def _say(self, value: str, limit: int = 600, *, lines: bool = False) -> str:
+        """Harmless text, in the letters that this page may use; done before the lines are broken."""
+        text = plain(value, limit, lines=lines)
+        return text.translate(_TO_ASCII).encode("ascii", "replace").decode() if self._ascii else text
 
     def _title(self, title: str, number: int | None = None) -> None:
         self._line()
@@ -253,18 +272,11 @@ class _Page:
         self._console.print(what)
 
     def _in(self, what: RenderableType, columns: int) -> None:
-        self._console.print(Padding(what, (0, 0, 0, min(columns, self.width // 20 + 1))))
+        self._console.print(Padding(what, (0, 0, 0, self._indent(columns))))
 
-
-def _pairs(rows: Iterable[tuple[str, str]], *, style: str = "dim") -> RenderableType:
-    """Names beside what they say, wrapped under themselves; empty ones are left out."""
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    filled = [(name, value) for name, value in rows if value]
-    for name, value in filled:
-        table.add_row(Text(plain(name), style), Text(plain(value, 1_200, lines=True)))
-    return table if filled else Group()
+    def _indent(self, columns: int) -> int:
+        """Less of it where there is little room."""
+        return min(columns, self.width // 20)
 
 
 def _standing(card: Card) -> str:
@@ -275,35 +287,3 @@ def _standing(card: Card) -> str:
             known += f": {words.sources(card.requirement.evidence)}"
     name = card.requirement.id if card.requirement and card.requirement.id != card.id else ""
     return " · ".join(filter(None, (name, card.level, card.profile, known)))
-
-
-def _ids(ids: tuple[str, ...]) -> str:
-    return words.enumerate_words(list(ids))
-
-
-def noise_words(noise: Noise) -> str:
-    """The noise certificate in one sentence; "" when nothing was measured."""
-    if not noise.requests:
-        return ""
-    quiet = "quiet" if noise.quiet else "NOISY: timing cases that were late are inconclusive"
-    told = (
-        f"{quiet}; event loop late by {noise.loop_lag_p99_ms:.1f} ms (p99), {noise.loop_lag_max_ms:.1f} ms at most; "
-        f"round trip {noise.round_trip_p50_ms:.1f} ms (p50), {noise.round_trip_p99_ms:.1f} ms (p99); "
-        f"{count(noise.requests, 'request')}"
-    )
-    extra = [f"{noise.retried} retried"] * bool(noise.retried) + [f"{noise.rate_limited} rate-limited"] * bool(
-        noise.rate_limited
-    )
-    return ", ".join([told, *extra])
-
-
-def clean_up_words(clean: CleanUp) -> str:
-    """What is left on the server, in one sentence."""
-    if not clean.scopes_created and not clean.left and not clean.note:
-        return ""
-    told = f"{clean.scopes_deleted} of {count(clean.scopes_created, 'scope')} deleted"
-    if clean.left:
-        told += f"; still there: {words.enumerate_words(list(clean.left))}"
-    elif clean.scopes_created and clean.scopes_deleted >= clean.scopes_created:
-        told = f"nothing ({told})"
-    return f"{told}; {clean.note}" if clean.note else told

@@ -4,11 +4,13 @@ Escaping for a format (markup, XML, Markdown) is that format's own step, after t
 """
 
 import re
+from html import escape
 from typing import Final
 
 NS_PER_S: Final = 1_000_000_000
 NS_PER_MS: Final = 1_000_000
 
+_LABEL: Final = 300  # a text cut this short is a label: it has no room for a count
 # A stack of combining marks can grow over its neighbours; no language needs more than this on one letter.
 _MARKS: Final = re.compile(
     r"([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{3})[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+"
@@ -29,10 +31,18 @@ def plain(text: object, limit: int = 4_000, *, lines: bool = False) -> str:
     return kept if kept.isascii() else _MARKS.sub(r"\1", kept)
 
 
+def fit(text: object, limit: int) -> str:
+    """As `plain` with its lines; shorter still where escaping the markup in it makes it several times as long."""
+    shown = plain(text, limit, lines=True)
+    return shown if len(escape(shown)) <= 2 * limit else plain(text, limit // 4, lines=True)
+
+
 def shorten(text: str, limit: int) -> str:
-    """At most `limit` characters of `text`, and how many more there were."""
+    """At most `limit` characters of `text`, and (in all but labels) how many more there were."""
     if len(text) <= limit:
         return text
+    if limit <= _LABEL:
+        return f"{text[:limit]}…"
     return f"{text[:limit]}… ({len(text) - limit:,} more characters)"
 
 

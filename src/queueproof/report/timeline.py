@@ -19,6 +19,9 @@ from queueproof.report.text import NS_PER_S
 
 # Checks whose first delivery among the evidence, not the last, is the illegal one: it overtook.
 _FIRST_IS_WRONG: Final = frozenset({"order"})
+# How far beyond the last event a lock or a deadline is still drawn, in lengths of the whole.
+_FAR: Final = 6.0
+_NEAR: Final = 1.5
 # From this many lanes on, runs of alike operations beside the evidence share one.
 _FOLD_FROM: Final = 8
 
@@ -159,13 +162,20 @@ class _Drawer:
         )
 
     def end_ns(self, lanes: tuple[Lane, ...]) -> int:
-        """Shortly after the last thing that happened, and after the marks and locks that are near it."""
+        """Shortly after the last thing that happened, and after the marks and locks that explain it.
+
+        A deadline that the verdict rests on is shown though it is far ahead; another only where it is near, so that
+        a lock of an hour in a failure of one second leaves something to see.
+        """
         last = max((e.until_ns if e.until_ns is not None else e.at_ns) - self.origin for e in self.exchanges)
-        edges = [bar.end_ns for lane in lanes for bar in lane.bars]
-        edges += [mark.at_ns for lane in lanes for mark in lane.marks]
-        # A lock of an hour in a failure of one second would leave nothing to see.
-        near = [edge for edge in edges if edge <= 3 * max(last, NS_PER_S // 100)]
-        return max([last, *near, 1]) * 103 // 100 + 1
+        last = max(last, NS_PER_S // 100)
+        edges = [last]
+        for lane in lanes:
+            ringed = any(bar.ringed for bar in lane.bars)
+            reach = _FAR if lane.evidence and not ringed else _NEAR
+            edges += [mark.at_ns for mark in lane.marks if mark.at_ns <= reach * last]
+            edges += [bar.end_ns for bar in lane.bars if bar.end_ns <= reach * last]
+        return max(edges) * 106 // 100 + 1
 
     def _bars(self, exchange: Exchange) -> Iterable[Bar]:
         start = exchange.at_ns - self.origin

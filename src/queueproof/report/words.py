@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from queueproof.evidence.results import Outcome, Verdict
+from queueproof.evidence.results import CleanUp, Noise, Outcome, Verdict
+from queueproof.report.text import count
 
 SIGNS: Final[Mapping[Outcome, str]] = {
     Outcome.PASSED: "✓",
@@ -88,3 +89,27 @@ def enumerate_words(words: list[str], most: int = 12) -> str:
     if len(words) > most:
         return f"{', '.join(words[:most])} and {len(words) - most} more"
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
+
+
+def noise(certificate: Noise) -> str:
+    """The noise certificate in one sentence; "" when nothing was measured."""
+    if not certificate.requests:
+        return ""
+    quiet = "quiet" if certificate.quiet else "NOISY: timing cases that were late are inconclusive"
+    lag = f"{certificate.loop_lag_p99_ms:.1f} ms (p99), {certificate.loop_lag_max_ms:.1f} ms at most"
+    trip = f"{certificate.round_trip_p50_ms:.1f} ms (p50), {certificate.round_trip_p99_ms:.1f} ms (p99)"
+    told = f"{quiet}; event loop late by {lag}; round trip {trip}; {count(certificate.requests, 'request')}"
+    again = ((certificate.retried, "retried"), (certificate.rate_limited, "rate-limited"))
+    return ", ".join([told, *(f"{number} {what}" for number, what in again if number)])
+
+
+def clean_up(clean: CleanUp) -> str:
+    """What is left on the server, in one sentence."""
+    if not clean.scopes_created and not clean.left and not clean.note:
+        return ""
+    told = f"{clean.scopes_deleted} of {count(clean.scopes_created, 'scope')} deleted"
+    if clean.left:
+        told += f"; still there: {enumerate_words(list(clean.left))}"
+    elif clean.scopes_created and clean.scopes_deleted >= clean.scopes_created:
+        told = f"nothing ({told})"
+    return f"{told}; {clean.note}" if clean.note else told

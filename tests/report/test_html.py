@@ -1,0 +1,144 @@
+"""The page stands alone: no request, no script but its own, every link lands, and its size has a bound."""
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+from queueproof.evidence.results import CaseResult, Outcome, RequirementResult, Verdict
+from queueproof.report.html import html
+from queueproof.report.story import load_story
+
+VOID = {"meta", "link", "input", "br", "line", "rect", "circle"}
+
+
+class Page(HTMLParser):
+    """Elements with their attributes, and whether everything opened was closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag, tag
+
+    def all(self, name: str) -> list[str]:
+        return [value for _, attributes in self.elements if (value := attributes.get(name)) is not None]
+
+
+@pytest.fixture(params=["passing_run", "failing_run", "hostile_run", "load_run", "interrupted_run"])
+def page_text(request: pytest.FixtureRequest) -> str:
+    return html(load_story(request.getfixturevalue(request.param)))
+
+
+def test_every_page_is_whole(page_text: str) -> None:
+    """What is opened is closed, ids are unique, and every link lands on one of them."""
+    page = Page(page_text)
+    assert page.open == []
+    ids = page.all("id")
+    assert len(ids) == len(set(ids))
+    for target in page.all("href"):
+        assert target == "data:," or (target.startswith("#") and unquote(target[1:]) in ids), target
+
+
+def test_no_page_asks_for_anything(page_text: str) -> None:
+    page = Page(page_text)
+    assert page.all("src") == [] and page.all("srcset") == [] and page.all("action") == []
+    assert "@import" not in page_text and "url(http" not in page_text
+    policy = next(value for value in page.all("content") if "default-src" in value)
+    assert "default-src 'none'" in policy and "unsafe-inline" not in policy.partition("script-src")[2]
+
+
+def test_one_script_and_it_is_ours(page_text: str) -> None:
+    page = Page(page_text)
+    assert [tag for tag, _ in page.elements].count("script") == 1
+    handlers = [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
+    assert handlers == []
+
+
+def test_hostile_text_is_seen_and_does_nothing(hostile_run: Path) -> None:
+    text = html(load_story(hostile_run))
+    assert "&lt;/script&gt;&lt;script&gt;alert(1)" in text and "\\x1b[31m" in text
+    assert "\x1b" not in text and "\x00" not in text and "\u202e" not in text
+    assert len(text) < 150_000
+
+
+def test_the_sentence_comes_first_and_a_card_tells_all(failing_run: Path) -> None:
+    text = html(load_story(failing_run))
+    order = [
+        text.index(words)
+        for words in ("Does not conform</h1>", "CLAIM-6 failed; 8 of 17", "At a glance", '<h2 id="new-title"')
+    ]
+    assert order == sorted(order)
+    card = text[text.index('<article class="card failed" id="CLAIM-6"') :]
+    for words in (
+        "<code>competing</code>",
+        "2 requirements wait for it",
+        "<mark>7.917</mark>",
+        "7.917 &lt; 0.196 + 10",
+        'class="ring"',
+        "T + slack",
+        "Quickstart, Troubleshooting",
+        "SCAIGRID_API_KEY",
+        "--requirement CLAIM-6",
+    ):
+        assert words in card, words
+
+
+def test_an_outcome_is_told_by_sign_and_word(failing_run: Path) -> None:
+    """Colour is never the only sign."""
+    text = html(load_story(failing_run))
+    for sign, word in (("✓", "passed"), ("✗", "failed"), ("⊘", "blocked"), ("?", "inconclusive"), ("–", "not run")):
+        assert f'<b aria-hidden="true">{sign}</b>' in text and f'<span class="outcome">{word}</span>' in text
+
+
+def test_every_requirement_has_its_deep_link(failing_run: Path) -> None:
+    story = load_story(failing_run)
+    assert {card.id for card in story.cards} <= set(Page(html(story)).all("id"))
+
+
+def test_no_secret_reaches_a_page(load_run: Path) -> None:
+    text = html(load_story(load_run))
+    assert "sgk_secret" not in text and "u:p@" not in text
+
+
+def test_load_shows_spectrum_table_and_margins(load_run: Path) -> None:
+    text = html(load_story(load_run))
+    assert 'class="spectrum"' in text and "12 % above 40ms" in text and "1 of 2 met" in text
+    assert re.search(r"and 5 more of check\s+<code>exclusivity</code>", text)
+
+
+def test_a_very_bad_server_still_fits(new_run: Callable[[], Any]) -> None:
+    """A hundred failures of a dozen operations each, every answer markup that escaping makes five times as long."""
+    run = new_run()
+    evil = "<&>" * 600
+    results = []
+    for number in range(100):
+        message = f"m-{number}"
+        ops = tuple(
+            run.claim(n / 10, n / 10 + 0.05, message, answer=evil, request=evil, case=message) for n in range(100)
+        )
+        case = CaseResult(
+            name=f"conformance/test_x.py::test_{number}", requirement=f"X-{number}", outcome=Outcome.FAILED,
+            summary=evil, expected=evil, seen=evil, proof=evil, evidence=ops,
+        )  # fmt: skip
+        results.append(
+            RequirementResult(id=f"X-{number}", level="MUST", profile="core", outcome=Outcome.FAILED, cases=(case,))
+        )
+    text = html(load_story(run.finish(Verdict.DOES_NOT_CONFORM, 1, *results)))
+    assert len(text.encode()) < 1_500_000
