@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 from scaiqueue_reference import auth
 from scaiqueue_reference.agents import Agents
 from scaiqueue_reference.api.endpoints import endpoints
+from scaiqueue_reference.api.limits import RateLimits
 from scaiqueue_reference.api.messages import MessageHandlers
 from scaiqueue_reference.api.metrics import Metrics
 from scaiqueue_reference.api.places import PlaceHandlers
@@ -46,8 +47,10 @@ class Server:
         keyring = await self._keyring()
         metrics, places = Metrics(), Places(self._broker)
         table = endpoints(MessageHandlers(self._broker, places), PlaceHandlers(places))
-        service = Service(keyring, metrics, largest_body=self._settings.largest_body)
-        self.plain = fastapi_app(service, table, metrics)
+        settings = self._settings
+        limits = RateLimits(settings.rate_limit, settings.tenant_rate_limit, settings.rate_window)
+        service = Service(keyring, metrics, limits, largest_body=settings.largest_body)
+        self.plain = fastapi_app(service, table, metrics, self._broker.store.ping)
         self.app = HotShell(self.plain, service, {endpoint.name: endpoint for endpoint in table})  # type: ignore[assignment]
         self._agents = Agents(self._broker)
         if self._settings.role != "api":

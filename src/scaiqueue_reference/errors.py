@@ -27,12 +27,18 @@ class ApiError(Exception):
     code = "INTERNAL_ERROR"
 
     def __init__(
-        self, message: str = "", *, details: Sequence[tuple[str, str]] = (), retry_after: int | None = None
+        self,
+        message: str = "",
+        *,
+        details: Sequence[tuple[str, str]] = (),
+        retry_after: int | None = None,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
     ) -> None:
         super().__init__(message or type(self).__doc__ or self.code)
         self.message = str(self)
         self.details = tuple(details)
         self.retry_after = retry_after
+        self.headers = headers
 
 
 class Disconnected(ApiError):

@@ -19,6 +19,9 @@ _VARIABLES = {
     "largest_body": "SCAIQUEUE_LARGEST_BODY",
     "role": "SCAIQUEUE_ROLE",
     "processes": "SCAIQUEUE_PROCESSES",
+    "rate_limit": "SCAIQUEUE_RATE_LIMIT",
+    "tenant_rate_limit": "SCAIQUEUE_TENANT_RATE_LIMIT",
+    "rate_window": "SCAIQUEUE_RATE_WINDOW",
 }
 _ROLES = ("all", "api", "worker")
 _LEVELS = ("debug", "info", "warning", "error")
@@ -38,6 +41,9 @@ class Settings:
     redis: str | None = None  # redis://HOST:PORT/DB
     role: str = "all"  # api: calls only; worker: the agents only; all: both
     processes: int = 1  # API processes behind the one port
+    rate_limit: int = 0  # calls a key may make in a window; 0: no limit
+    tenant_rate_limit: int = 0  # calls all keys of a tenant may make in a window; 0: no limit
+    rate_window: int = 60  # seconds
     keys_file: Path | None = None
     with_parent: int | None = None  # stop when this process ends
     inherited: int | None = None  # a listening socket's descriptor, from the process that supervises this one
@@ -61,6 +67,9 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     parser.add_argument("--redis", help="redis://HOST:PORT/DB, with a mariadb:// database")
     parser.add_argument("--role", help=f"one of {', '.join(_ROLES)} (default all)")
     parser.add_argument("--processes", help="API processes behind the port (default 1), with a mariadb:// database")
+    parser.add_argument("--rate-limit", metavar="N", help="calls a key may make in a window (default 0: no limit)")
+    parser.add_argument("--tenant-rate-limit", metavar="N", help="the same for all keys of a tenant together")
+    parser.add_argument("--rate-window", metavar="SECONDS", help="length of the window (default 60)")
     parser.add_argument("--inherited", help=argparse.SUPPRESS)
     parser.add_argument("--keys", help="TOML file of keys, in place of the default ones")
     parser.add_argument("--with-parent", metavar="PID", help="stop when this process ends")
@@ -87,6 +96,9 @@ class _Check:
             redis=self._url("redis", ("redis",)),
             role=self._one_of("role", defaults.role, _ROLES),
             processes=self._whole("processes", defaults.processes, 1, 64),
+            rate_limit=self._whole("rate_limit", defaults.rate_limit, 0, 10**9),
+            tenant_rate_limit=self._whole("tenant_rate_limit", defaults.tenant_rate_limit, 0, 10**9),
+            rate_window=self._whole("rate_window", defaults.rate_window, 1, 86_400),
             inherited=self._whole("inherited", 0, 3, 2**20) or None,
             keys_file=Path(self._given["keys"]) if "keys" in self._given else None,
             with_parent=self._whole("with_parent", 0, 1, 2**31) or None,

@@ -81,13 +81,13 @@ class _Ok(msgspec.Struct, frozen=True):
     meta: _Meta | _PageMeta
 
 
-def success(result: Result, identity: str) -> Reply:
+def success(result: Result, identity: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Reply:
     """The envelope of a success."""
     meta = _PageMeta(identity, result.next_cursor) if result.paged else _Meta(identity)
-    return _reply(result.status, _encode(_Ok("ok", result.data, meta)), identity)
+    return _reply(result.status, _encode(_Ok("ok", result.data, meta)), identity, headers)
 
 
-def failure(error: ApiError, identity: str) -> Reply:
+def failure(error: ApiError, identity: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Reply:
     """The envelope of an error."""
     described: dict[str, Any] = {"code": error.code, "message": error.message}
     if error.retry_after is not None:
@@ -96,7 +96,7 @@ def failure(error: ApiError, identity: str) -> Reply:
         described["details"] = [{"field": field, "message": why} for field, why in error.details]
     body = _encode({"status": "error", "error": described, "meta": {"request_id": identity}})
     extra = () if error.retry_after is None else ((b"retry-after", str(error.retry_after).encode()),)
-    return _reply(error.status, body, identity, extra)
+    return _reply(error.status, body, identity, headers + error.headers + extra)
 
 
 def _reply(status: int, body: bytes, identity: str, extra: tuple[tuple[bytes, bytes], ...] = ()) -> Reply:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 
 from scaiqueue_reference.api.call import Reply, failure, request_id
 from scaiqueue_reference.api.endpoints import Endpoint
@@ -18,8 +18,10 @@ from scaiqueue_reference.errors import ApiError
 _SCHEMAS = "#/components/schemas/{name}"
 
 
-def fastapi_app(service: Service, table: Sequence[Endpoint], metrics: Metrics) -> FastAPI:
-    """The application; each route is `service.answer` for its endpoint."""
+def fastapi_app(
+    service: Service, table: Sequence[Endpoint], metrics: Metrics, ping: Callable[[], Awaitable[None]]
+) -> FastAPI:
+    """The application; each route is `service.answer` for its endpoint, and `ping` raises while it is not ready."""
     app = FastAPI(title="ScaiQueue reference server", redirect_slashes=False, docs_url=None, redoc_url=None)
     shapes = [endpoint.shape for endpoint in table if endpoint.shape is not None]
     schemas, components = msgspec.json.schema_components(shapes, ref_template=_SCHEMAS)
@@ -36,6 +38,7 @@ def fastapi_app(service: Service, table: Sequence[Endpoint], metrics: Metrics) -
             openapi_extra=_openapi(endpoint, by_shape),
         )
     app.add_api_route("/health", _health, methods=["GET"], summary="liveness; needs no key")
+    app.add_api_route("/health/ready", _ready(ping), methods=["GET"], summary="readiness; needs no key")
     app.add_api_route("/metrics", _metrics(metrics), methods=["GET"], summary="Prometheus; needs no key")
     app.add_exception_handler(HTTPException, _http_error)
     _add_components(app, components)
@@ -86,6 +89,17 @@ def _add_components(app: FastAPI, components: dict[str, Any]) -> None:
 
 async def _health() -> dict[str, str]:
     return {"status": "ok"}
+
+
+def _ready(ping: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[Response]]:
+    async def ready() -> Response:
+        try:
+            await ping()
+        except ApiError as error:
+            return _response(failure(error, request_id()))
+        return JSONResponse({"status": "ok"})
+
+    return ready
 
 
 def _metrics(metrics: Metrics) -> Callable[[], Awaitable[Response]]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from scaiqueue_reference.api.call import AsgiScope, Call, Receive, Reply, failure, request_id, success
 from scaiqueue_reference.api.endpoints import Endpoint
+from scaiqueue_reference.api.limits import Headers, RateLimits
 from scaiqueue_reference.api.metrics import Metrics
 from scaiqueue_reference.auth import Keyring
 from scaiqueue_reference.errors import ApiError, Disconnected, PayloadTooLarge, UnsupportedMediaType
@@ -19,8 +20,9 @@ _DRAIN = 64 * 1024 * 1024
 class Service:
     """Answers calls for endpoints; `largest_body` is in bytes."""
 
-    def __init__(self, keyring: Keyring, metrics: Metrics, *, largest_body: int) -> None:
+    def __init__(self, keyring: Keyring, metrics: Metrics, limits: RateLimits, *, largest_body: int) -> None:
         self._keyring = keyring
+        self._limits = limits
         self._metrics = metrics
         self._largest_body = largest_body
 
@@ -28,13 +30,23 @@ class Service:
         """The answer to one call; every error becomes its envelope, an unforeseen one is logged and is a 500."""
         started = time.perf_counter()
         identity = request_id()
+        headers: Headers = ()
         try:
-            reply = success(await endpoint.handler(await self._call(endpoint, params, scope, receive)), identity)
+            authorization, content_type = _headers_of(scope)
+            caller = self._keyring.authenticate(authorization)
+            headers = self._limits.count(caller)
+            caller.must_hold(endpoint.permission)
+            body = await self._body(receive)
+            if body and content_type is not None:
+                _check_media_type(content_type)
+            result = await endpoint.handler(Call(caller, params, scope["query_string"], body))
+            reply = success(result, identity, headers)
         except ApiError as error:
-            reply = failure(error, identity)
+            reply = failure(error, identity, headers)
         except Exception:
             _log.exception("%s failed", endpoint.name, extra={"request_id": identity})
-            reply = failure(ApiError("The server failed; its log has the reason under the request id."), identity)
+            failed = ApiError("The server failed; its log has the reason under the request id.")
+            reply = failure(failed, identity, headers)
         elapsed_s = time.perf_counter() - started
         self._metrics.count(endpoint.name, reply.status, elapsed_s)
         if _log.isEnabledFor(logging.INFO):
@@ -45,20 +57,6 @@ class Service:
                 extra={"request_id": identity, "elapsed_ms": round(elapsed_s * 1e3, 3), "path": scope["path"]},
             )
         return reply
-
-    async def _call(self, endpoint: Endpoint, params: Mapping[str, str], scope: AsgiScope, receive: Receive) -> Call:
-        authorization = content_type = None
-        for name, value in scope["headers"]:
-            if name == b"authorization":
-                authorization = value
-            elif name == b"content-type":
-                content_type = value
-        caller = self._keyring.authenticate(authorization)
-        caller.must_hold(endpoint.permission)
-        body = await self._body(receive)
-        if body and content_type is not None:
-            _check_media_type(content_type)
-        return Call(caller, params, scope["query_string"], body)
 
     async def _body(self, receive: Receive) -> bytes:
         event = await receive()
@@ -90,6 +88,16 @@ class Service:
             else:
                 dropped += len(chunk)
         return b"".join(chunks)
+
+
+def _headers_of(scope: AsgiScope) -> tuple[bytes | None, bytes | None]:
+    authorization = content_type = None
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            authorization = value
+        elif name == b"content-type":
+            content_type = value
+    return authorization, content_type
 
 
 def _check_media_type(content_type: bytes) -> None:

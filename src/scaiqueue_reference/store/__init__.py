@@ -19,6 +19,9 @@ class Store(Protocol):
     async def close(self) -> None:
         """Writes what is under way, then disconnects."""
 
+    async def ping(self) -> None:
+        """Raises Unavailable when the rows cannot be read."""
+
     async def setting(self, name: str, default: str) -> str:
         """The kept value of a setting; `default` is kept when there was none."""
 

@@ -43,6 +43,9 @@ class MariaDBPlaces:
 
         await self._link.transaction(work)
 
+    async def ping(self) -> None:
+        await self._link.rows("SELECT 1")
+
     async def setting(self, name: str, default: str) -> str:
         async def work(cursor: Cursor) -> str:
             await cursor.run("INSERT IGNORE INTO settings (name, value) VALUES (%s, %s)", (name, default))

@@ -95,6 +95,9 @@ class SQLiteStore:
         for connection in self._connections:
             connection.close()
 
+    async def ping(self) -> None:
+        await self._read("SELECT 1", ())
+
     async def setting(self, name: str, default: str) -> str:
         def keep(transaction: Transaction) -> str:
             cursor = transaction.cursor
