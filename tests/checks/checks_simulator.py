@@ -11,8 +11,14 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import polars as pl
 from checks_queue import Freedom, Message, Server
 
+from queueproof.checks.all import run_all
+from queueproof.checks.counters import READINGS
+from queueproof.checks.finding import Finding
+from queueproof.checks.loss import ROWS, Drain
+from queueproof.checks.order import Ordering
 from queueproof.evidence.history import History, tabulate
 from queueproof.evidence.operation import Clock, Invoke, Item, Record, Result, Return
 
@@ -29,7 +35,7 @@ class Simulation:
     """Many worlds as one history, and what the drain of each learnt."""
 
     history: History
-    orderings: dict[str, str] = field(default_factory=dict)
+    orderings: dict[str, Ordering] = field(default_factory=dict)
     limits: dict[str, int] = field(default_factory=dict)
     retries: dict[str, int] = field(default_factory=dict)
     dead: list[str] = field(default_factory=list)
@@ -289,7 +295,7 @@ class World:
                 for item in learnt.get("items", ()) if result == "ok" else ():
                     yield "complete", {"message": item.id}
                     quiet_from = self.now
-            yield QUIET_POLL - 0.2
+            yield QUIET_POLL
         self.quiet = (quiet_from, self.now)
         yield 3.0
         for queue in ("main", "other"):
@@ -309,12 +315,11 @@ class World:
             "value": value,
             "inv": at,
             "ret": at + 1000,
-            "domain": "here",
         }
 
     def report(self, out: Simulation) -> None:
         names = {name: f"{self.scope}/{name}" for name in self.server.queues}
-        out.orderings[names["main"]] = self.server.queues["main"].ordering
+        out.orderings[names["main"]] = "fifo" if self.server.queues["main"].ordering == "fifo" else "priority"
         out.orderings[names["other"]] = "fifo"
         out.retries |= {names["main"]: self.server.free.max_retries, names["other"]: self.server.free.max_retries}
         out.dead.append(names["dead"])
@@ -324,8 +329,30 @@ class World:
         out.readings += self.readings
         read = round((self.now + 1) * 1e9)
         for row in self.server.rows.values():
-            out.rows.append(
-                {"scope": self.scope, "message": row.id, "state": row.state, "inv": read, "ret": read, "domain": "here"}
-            )
+            out.rows.append({"scope": self.scope, "message": row.id, "state": row.state, "inv": read, "ret": read})
         if self.server.broke:
             out.broken.append(self.seed)
+
+
+def judge(simulation: Simulation, *, with_rows: bool = True) -> list[Finding]:
+    """All checks over a simulation, told everything that a harness knows at the end of a run."""
+    drains = [
+        Drain(
+            queues=tuple(drain["queues"]),
+            quiet_from_ns=round(drain["quiet"][0] * 1e9),
+            longest_wait_ns=300_000_000,
+            slack_s=1.0,
+        )
+        for drain in simulation.drains
+    ]
+    return run_all(
+        simulation.history,
+        orderings=simulation.orderings,
+        dead_letter=simulation.dead,
+        max_retries=simulation.retries,
+        limits=simulation.limits,
+        readings=pl.DataFrame(simulation.readings, schema=READINGS),
+        drains=drains,
+        rows=pl.DataFrame(simulation.rows, schema=ROWS) if with_rows else None,
+        token_prefix="run-",
+    )

@@ -13,7 +13,7 @@ from queueproof.checks.terminality import check_terminality
 from queueproof.evidence.history import tabulate
 from queueproof.evidence.operation import Clock, Invoke, Item, Record, Result, Return
 
-HISTORIES = 4_000
+HISTORIES = 1_500
 STEP = 250_000_000
 
 

@@ -1,7 +1,7 @@
 """A full queue takes no more, and only a full one refuses.
 
-Counted on the safe side each time. Certainly waiting: acknowledged, not yet possibly claimed or ended (whether what
-is claimed counts is not promised). Possibly there: every publish that may have happened, less what was certainly completed.
+Counted on the safe side each time. Certainly waiting: acknowledged, not yet possibly claimed or ended (whether claimed
+ones count is not promised). Possibly there: every publish that may have happened, less what was certainly done.
 """
 
 from collections.abc import Collection, Mapping

@@ -47,14 +47,15 @@ def _waiting(facts: Facts) -> pl.DataFrame:
 def _finding(row: Row, calls: dict[int, Row]) -> Finding:
     publish, claim = calls[row["publish"]], calls[row["op"]]
     zero = publish["inv"]
+    sent, back, until = (second(row[name], zero) for name in ("inv", "ret", "until"))
     return Finding(
         check=CHECK,
         requirement="CLAIM-2",
         summary=f"{row['count']} claim(s) of queue {claim['queue']} came back empty though a message was waiting",
         operations=(row["publish"], row["op"]),
         proof=(
-            f"message {publish['message']} was acknowledged by {second(row['sure'], zero)} < "
-            f"{second(row['inv'], zero)} and not claimed before {second(row['until'], zero)} > {second(row['ret'], zero)}"
+            f"message {publish['message']} was acknowledged by {second(row['sure'], zero)} < {sent} and not claimed "
+            f"before {until} > {back}"
         ),
         assumes=(ALL_RECORDED,),
         weight="note",

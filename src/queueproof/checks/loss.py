@@ -162,8 +162,8 @@ def _quiet_ns(facts: Facts, drain: Drain, queues: list[int]) -> int:
     """How long after `quiet_from_ns` all queues answered empty, with no gap above the slack; 0 if any did not."""
     empty = empty_claims(facts).filter(pl.col("q").is_in(queues) & (pl.col("inv") >= drain.quiet_from_ns))
     late = facts.deliveries.filter(pl.col("q").is_in(queues) & (pl.col("ret") > drain.quiet_from_ns))
-    if late.height or not queues or empty["q"].n_unique() < len(queues):
-        return 0
+    if late.height or not queues or len(queues) < len(set(drain.queues)):
+        return 0  # something was still there, or a queue of the drain was never called
     gap_ns = round(drain.slack_s * 1e9)
     empty = empty.sort("q", "inv").with_columns(
         gap=pl.col("inv") - pl.col("inv").shift(1).over("q").fill_null(drain.quiet_from_ns)
