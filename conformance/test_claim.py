@@ -6,7 +6,7 @@ import time
 
 from queueproof.contract import wire
 from queueproof.drive.case import Case, proves, spell
-from queueproof.drive.outcomes import Blocked, Disturbed
+from queueproof.drive.outcomes import Blocked, Disturbed, NotSupported
 from queueproof.drive.queue import UNAVAILABLE, Delivery, Message, Queue, double_hold
 from queueproof.evidence.digest import same_json
 
@@ -140,6 +140,38 @@ async def test_attempts_count_deliveries(case: Case) -> None:
         await count(case, queue, counted, first, *others)
 
 
+@proves("CLAIM-4")
+async def test_attempts_are_not_moved_by_others(case: Case) -> None:
+    """CLAIM-4: `attempts` MUST be 1 on the first claim and grow by one per later claim.
+
+    A message is read and listed between its deliveries, which counts nothing; then it is released, which may give its
+    own attempt back (that is not documented), but none of the earlier ones.
+    """
+    queue = await case.lasting_queue()
+    message = await queue.publish()
+    counted: dict[Message, int] = {}
+    for _ in range(2):
+        await count(case, queue, counted, message)
+        with contextlib.suppress(NotSupported):
+            await queue.read(message)
+        await case.send(wire.list_queue_messages(queue.scope, queue.id))
+    again = await queue.take_one(message, root="VIS-2", within_s=case.world.dialect.timeout_s + case.world.bound_s)
+    try:
+        await queue.act("release", again, root="VIS-6")
+    except NotSupported:
+        return
+    last = await queue.take_one(message, root="VIS-6")
+    if queue.unsure_until_ns:
+        raise Disturbed("a claim of unknown result may have counted too")
+    case.require(
+        same_json(last.attempts, 3) or same_json(last.attempts, 4),
+        "after a release a message shows fewer attempts than were made before it, or more than in all",
+        expected="attempts: 3 (the released one given back) or 4",
+        seen=f"attempts: {spell(last.attempts)}",
+        evidence=(message.publish, again.claim, last.claim),
+    )
+
+
 async def count(case: Case, queue: Queue, counted: dict[Message, int], *messages: Message) -> None:
     """Takes each message once more and compares its attempts with the deliveries that were seen of it."""
     wait_s = case.world.dialect.timeout_s + case.world.bound_s
@@ -198,7 +230,7 @@ def apart(case: Case, deliveries: list[Delivery]) -> None:
         )
 
 
-RACERS = 8
+RACERS = 12
 
 
 @proves("CLAIM-6")
@@ -206,7 +238,7 @@ async def test_one_message_has_one_winner(case: Case) -> None:
     """CLAIM-6: In a `competing` queue, concurrent claims MUST never both return the same message while its lock is
     live.
 
-    Eight claims at once for a single message, twelve times over.
+    Twelve claims at once for a single message, twelve times over.
     """
     queue = await case.queue()
     for _ in range(12):
@@ -222,7 +254,7 @@ async def test_a_crowd_shares_without_doubles(case: Case) -> None:
     """CLAIM-6: In a `competing` queue, concurrent claims MUST never both return the same message while its lock is
     live.
 
-    Eight consumers empty a queue of forty messages with batches of different size, twice over.
+    Twelve consumers empty a queue of forty messages with batches of different size, twice over.
     """
     for _ in range(2):
         queue = await case.queue()
@@ -243,7 +275,7 @@ async def test_lapsed_messages_are_shared_without_doubles(case: Case) -> None:
     """CLAIM-6: In a `competing` queue, concurrent claims MUST never both return the same message while its lock is
     live.
 
-    Twelve messages lapse at once, and eight consumers wait for them.
+    Twelve messages lapse at once, and as many consumers wait for them.
     """
     queue = await case.lasting_queue()
     messages = await queue.publish_many(12)
@@ -261,7 +293,7 @@ async def test_lapsed_messages_are_shared_without_doubles(case: Case) -> None:
 
 
 async def race(queue: Queue, *, batch_size: int) -> list[Delivery]:
-    """What eight claims bring that are sent at once, with a long hold."""
+    """What twelve claims bring that are sent at once, with a long hold."""
     sizes = [1 + number % batch_size for number in range(RACERS)]
     claims = await asyncio.gather(*(queue.claim(size, HOLD_S, burst=True) for size in sizes))
     return [delivery for claim in claims for delivery in claim.deliveries]

@@ -1,12 +1,14 @@
 """DONE: completing a claimed message."""
 
 import asyncio
+import contextlib
 import time
 from functools import partial
 from typing import Any
 
 from queueproof.contract import wire
 from queueproof.drive.case import Case, proves, spell
+from queueproof.drive.client import Exchange
 from queueproof.drive.outcomes import NotSupported
 from queueproof.drive.queue import Delivery, Message, Queue
 from queueproof.evidence.digest import same_json
@@ -43,6 +45,21 @@ async def test_complete_sets_the_state(case: Case) -> None:
     except NotSupported:
         if len(told) < len(done):
             raise
+
+
+@proves("DONE-1")
+async def test_a_second_holder_completes(case: Case) -> None:
+    """DONE-1: Complete on a claimed message MUST set `state` `completed`.
+
+    A message whose first lock lapsed, completed by the consumer that claimed it next.
+    """
+    queue = await case.lasting_queue()
+    message = await queue.publish()
+    first = await queue.take_one(message)
+    await asyncio.sleep(max(0.0, (first.over_ns - time.monotonic_ns()) / S))
+    second = await queue.take_one(message, timeout_s=HOLD_S, root="VIS-2", within_s=case.world.bound_s)
+    await queue.complete(second, response={"by": "the second"})
+    await has_state(case, queue, second, "completed")
 
 
 async def has_state(case: Case, queue: Queue, delivery: Delivery, state: str) -> None:
@@ -106,6 +123,27 @@ async def test_the_response_is_kept(case: Case) -> None:
         )
 
 
+@proves("DONE-2")
+async def test_the_response_outlives_the_lock(case: Case) -> None:
+    """DONE-2: `response` MUST be stored on the message and readable afterwards.
+
+    Read again after the lock under which it was given would have lapsed.
+    """
+    queue = await case.queue()
+    message = await queue.publish()
+    held = await queue.take_one(message)
+    completion = await queue.complete(held, response={"kept": [1, 2, 3]}, root="DONE-2")
+    await asyncio.sleep(max(0.0, (held.over_ns - time.monotonic_ns()) / S + 1.5))
+    seen = (await queue.read(message)).get("response", wire.ABSENT)
+    case.require(
+        same_json(seen, {"kept": [1, 2, 3]}),
+        "a message's response is gone after its lock would have lapsed",
+        expected='response: {"kept":[1,2,3]}',
+        seen="no response" if seen is wire.ABSENT else f"response: {spell(seen)}",
+        evidence=(held.claim, completion, case.exchanges[-1]),
+    )
+
+
 @proves("DONE-3")
 async def test_complete_lowers_the_claimed_count(case: Case) -> None:
     """DONE-3: Complete MUST lower `depth_claimed` by one.
@@ -167,8 +205,9 @@ async def afterwards(case: Case, queue: Queue, delivery: Delivery, verb: str) ->
 async def test_completed_stays_completed(case: Case) -> None:
     """DONE-4: A completed message MUST never be claimable again, also after its visibility timeout.
 
-    Completed at once, shortly before the lock's end, by a second holder, and out of a batch; released, failed or
-    extended afterwards (which a server may refuse); then claims go on until every lock has lapsed. A neighbour that was not completed returns meanwhile (the control).
+    Completed at once, shortly before the lock's end, after an extension, by a second holder, and out of a batch;
+    released, failed, extended or published once more afterwards (which a server may refuse); then claims go on until
+    every lock has lapsed. A neighbour that was not completed returns meanwhile (the control).
     """
     queue = await case.lasting_queue()
     hold_s = case.world.dialect.timeout_s
@@ -176,34 +215,48 @@ async def test_completed_stays_completed(case: Case) -> None:
     lapsing = await queue.take_one(twice)
     await asyncio.sleep(max(0.0, (lapsing.over_ns - time.monotonic_ns()) / S))
     second = await queue.take_one(twice, root="VIS-2", within_s=case.world.bound_s)
-    messages = await queue.publish_many(5)
-    held = {d.message: d for d in await queue.take(*messages, batch_size=5)}
+    messages = [await queue.publish(idempotency_key=case.world.token()) for _ in range(7)]
+    held = {d.message: d for d in await queue.take(*messages, batch_size=7)}
     done = {twice: await queue.complete(second)}
-    control, late, *early = messages
+    control, late, later, extended, *early = messages
     for message in early:
         done[message] = await queue.complete(held[message], response={"done": 1})
-    await asyncio.sleep(max(0.0, (held[late].held_until_ns - time.monotonic_ns()) / S - 0.5))
-    done[late] = await queue.complete(held[late])
+    with contextlib.suppress(NotSupported):
+        await queue.act("extend", held[extended], root="VIS-5", visibility_timeout_s=hold_s)
+    done[extended] = await queue.complete(held[extended])
+    for message, before_end_s in ((late, 0.7), (later, 0.25)):
+        await asyncio.sleep(max(0.0, (held[message].held_until_ns - time.monotonic_ns()) / S - before_end_s))
+        done[message] = await queue.complete(held[message])
     for message, verb in zip(early, AFTERWARDS, strict=True):
         await afterwards(case, queue, held[message], verb)
+        await published_again(case, queue, message)
     returned = False
     until_ns = time.monotonic_ns() + round((hold_s + 2) * S)
     async for claim in queue.watch(until_ns, every_s=0.2):
         for again in claim.deliveries:
             returned = returned or again.message is control
-            completion = done.get(again.message)
-            case.require(
-                completion is None or completion.ret_ns >= again.claim.inv_ns,
-                "a completed message was delivered again",
-                expected=f"no delivery of {again.id} after its completion",
-                seen=f"a delivery, attempts {spell(again.attempts)}",
-                proof=(
-                    f"the claim was sent {(again.claim.inv_ns - completion.ret_ns) / S:.3f} s after the completion "
-                    "was acknowledged"
-                    if completion is not None
-                    else ""
-                ),
-                evidence=(again.message.publish, completion, again.claim) if completion is not None else (),
-            )
+            if again.message in done:
+                stays_done(case, done[again.message], again)
     if not returned:
         await queue.take_one(control, root="VIS-2", within_s=case.world.bound_s)
+
+
+def stays_done(case: Case, completion: Exchange, again: Delivery) -> None:
+    """No claim that was sent after the completion's answer brings the message."""
+    case.require(
+        completion.ret_ns >= again.claim.inv_ns,
+        "a completed message was delivered again",
+        expected=f"no delivery of {again.id} after its completion",
+        seen=f"a delivery, attempts {spell(again.attempts)}",
+        proof=f"claimed {(again.claim.inv_ns - completion.ret_ns) / S:.3f} s after the completion was acknowledged",
+        evidence=(again.message.publish, completion, again.claim),
+    )
+
+
+async def published_again(case: Case, queue: Queue, message: Message) -> None:
+    """The publish of a completed message once more: its key may be forgotten by then, which makes a new message."""
+    request = wire.publish(queue.scope, queue.id, message.fields)
+    exchange = await case.send(request, fields=queue.described(message.token, message.fields))
+    found = wire.identity(exchange.data)
+    if exchange.ok and found and found != message.id:
+        queue.adopt(found, message)

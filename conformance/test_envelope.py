@@ -108,6 +108,9 @@ async def walk(case: Case) -> CaseEnd | None:
         await queue.claim()
         first = await queue.publish()
         second = await queue.publish(idempotency_key=case.world.token())
+        await case.send(
+            wire.publish(scope, queue.id, second.fields), fields=queue.described(second.token, second.fields)
+        )
         for delivery in await queue.take(first, second):
             await queue.complete(delivery, response={"done": True})
         await case.send(wire.read_scope(scope))

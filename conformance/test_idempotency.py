@@ -9,7 +9,7 @@ from queueproof.contract import wire
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.client import Exchange
 from queueproof.drive.outcomes import Blocked, Disturbed
-from queueproof.drive.queue import Message, Queue
+from queueproof.drive.queue import Delivery, Message, Queue, double_hold
 from queueproof.evidence.digest import same_json
 
 S = 1_000_000_000  # ns
@@ -20,10 +20,10 @@ HOLD_S = 30
 async def test_replay_gives_the_first_id(case: Case) -> None:
     """IDEM-1: Same key + same body twice MUST return the same message id.
 
-    Keys as people make them (long, with spaces, not ASCII, like numbers). Repeated with other labels (which may also
-    be refused, but is no new message), at once, after other messages, and after the first was claimed (a publish is repeated because its answer
-    was lost, and a consumer may be quick).
-    """
+    Keys as people make them (long, with spaces, not ASCII, like numbers). Repeated with other labels (which may also be
+    refused, but is no new message), at once, after other messages, and after the first was claimed: a publish is
+    repeated because its answer was lost, and a consumer may be quick.
+    """    """
     queue = await case.queue()
     originals = [await keyed(queue, case.world.token(), n) for n in range(3)]
     for form in KEYS:
@@ -52,7 +52,7 @@ async def test_replays_make_one_message(case: Case) -> None:
     for original in originals:
         await replay(queue, original)
         await replay(queue, original)
-    await queue.take(*originals, batch_size=2, timeout_s=HOLD_S)
+    once(case, await queue.take(*originals, batch_size=2, timeout_s=HOLD_S, root="IDEM-2", doing=GONE))
     for original in originals:
         await replay(queue, original)
         await replay(queue, original)
@@ -86,7 +86,9 @@ async def test_a_conflict_leaves_the_original_alone(case: Case) -> None:
     for original in originals:
         for other in ({"n": -1}, ["n"]):
             await conflicts(case, queue, original, other, root="IDEM-3")
-    for delivery in await queue.take(*originals, batch_size=2, timeout_s=HOLD_S, root="IDEM-4"):
+    found = await queue.take(*originals, batch_size=2, timeout_s=HOLD_S, root="IDEM-4", doing=GONE)
+    once(case, found)
+    for delivery in found:
         case.require(
             same_json(delivery.body, delivery.message.body),
             "a refused publish changed the body of the message that it conflicted with",
@@ -196,13 +198,32 @@ async def nothing_more(case: Case, queue: Queue, known: list[Message]) -> None:
     """Claims bring nothing else while the known ones are held, and a fresh message meanwhile (the control)."""
     control = await queue.publish()
     end_ns = time.monotonic_ns() + 1 * S
-    await queue.take(control, batch_size=10, timeout_s=HOLD_S)
+    found = await queue.take(control, batch_size=10, timeout_s=HOLD_S)
     async for claim in queue.watch(end_ns, timeout_s=HOLD_S):
-        for delivery in claim.deliveries:
-            case.require(
-                delivery.message not in known,
-                "one key's message was delivered twice while it was held",
-                expected="one delivery for each key",
-                seen=f"id {delivery.id} again, body {spell(delivery.body, 120)}",
-                evidence=(delivery.message.publish, delivery.claim),
-            )
+        found += claim.deliveries
+    for delivery in found:
+        case.require(
+            delivery.message not in known,
+            "one key's message was delivered again while it was held",
+            expected="one delivery for each key",
+            seen=f"id {delivery.id} again, body {spell(delivery.body, 120)}",
+            evidence=(delivery.message.publish, delivery.claim),
+        )
+
+
+GONE = "a message that was published under a key is not delivered"
+
+
+def once(case: Case, deliveries: list[Delivery]) -> None:
+    """No message was delivered twice within a hold."""
+    seen: dict[Message, Delivery] = {}
+    for delivery in deliveries:
+        first = seen.setdefault(delivery.message, delivery)
+        case.require(
+            first is delivery or not double_hold(first, delivery),
+            "one key's message was delivered twice while it was held",
+            expected="one delivery for each key",
+            seen=f"id {delivery.id} twice",
+            proof=double_hold(first, delivery),
+            evidence=(delivery.message.publish, first.claim, delivery.claim),
+        )

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from queueproof.drive.case import Case, proves
+from queueproof.drive.outcomes import Blocked, NotSupported
 from queueproof.drive.queue import Delivery, Message, Queue
 
 HOLD_S = 60
@@ -37,6 +39,24 @@ async def test_fifo_hands_out_the_oldest_first(case: Case) -> None:
     found = await queue.take(messages[0], messages[1], timeout_s=HOLD_S)
     messages += await spaced(queue, [{}] * 6)
     found += await queue.take(*(set(messages) - {d.message for d in found}), timeout_s=HOLD_S)
+    in_order(case, queue, found, messages, "published earlier")
+
+
+@proves("ORD-1")
+async def test_fifo_goes_by_no_deadline(case: Case) -> None:
+    """ORD-1: `fifo`: sequentially published messages MUST be claimed oldest first.
+
+    Messages with and without deadlines, the nearest one last, all of them hours away.
+    """
+    queue = await case.queue(ordering="fifo")
+    now = datetime.now(UTC)
+    deadlines = [(now + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ") for hours in (9, 7, 5, 3)]
+    fields: list[dict[str, Any]] = [{}, *({"deadline": deadline} for deadline in deadlines)]
+    try:
+        messages = await spaced(queue, fields, root="deadline")
+    except Blocked as end:
+        raise NotSupported(f"publish takes no deadline: {end.summary}", evidence=end.evidence) from end
+    found = await queue.take(*messages, timeout_s=HOLD_S)
     in_order(case, queue, found, messages, "published earlier")
 
 

@@ -14,6 +14,7 @@ async def test_publish_gives_id_and_state(case: Case) -> None:
     """PUB-1: Publish with `type` and `body` MUST return `data.id` and `data.state`, the latter `pending`.
 
     With nothing but the two, with everything that the quickstart sends besides, and with types as people write them.
+    The id is the one under which the message is handed out.
     """
     queue = await case.queue()
     bare: dict[str, Any] = {"priority": None, "labels": None, "correlation_id": None}
@@ -40,6 +41,7 @@ async def test_publish_gives_id_and_state(case: Case) -> None:
         seen=spell([message.id for message in messages]),
         evidence=[message.publish for message in messages],
     )
+    await queue.take(*messages, batch_size=3)
 
 
 @proves("PUB-2")

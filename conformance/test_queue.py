@@ -46,17 +46,16 @@ async def test_orderings_and_modes_are_accepted(case: Case) -> None:
     """QUEUE-3: `ordering` MUST accept `fifo`, `priority`, `deadline`; `consumer_mode` MUST accept `competing`,
     `broadcast`.
 
-    Each value once, and the server's own words about the queue must not name another one. A competing queue of each
-    ordering takes a message and hands it out.
+    Each with each (a queue has an ordering and a consumer mode), and the server's own words about the queue must not
+    name another one. A competing queue of each ordering takes messages and hands them out.
     """
     for ordering in ("fifo", "priority", "deadline"):
-        queue = await case.queue(root="QUEUE-3", ordering=ordering)
-        keeps(case, queue, "ordering", ordering)
-        await delivers(queue, root="QUEUE-3")
-    broadcast = await case.queue(root="QUEUE-3", consumer_mode="broadcast")
-    keeps(case, broadcast, "consumer_mode", "broadcast")
-    competing = await case.queue(root="QUEUE-3", consumer_mode="competing")
-    keeps(case, competing, "consumer_mode", "competing")
+        for mode in ("competing", "broadcast"):
+            queue = await case.queue(root="QUEUE-3", ordering=ordering, consumer_mode=mode)
+            keeps(case, queue, "ordering", ordering)
+            keeps(case, queue, "consumer_mode", mode)
+            if mode == "competing":
+                await delivers(queue, root="QUEUE-3")
 
 
 def keeps(case: Case, queue: Queue, field: str, sent: str) -> None:

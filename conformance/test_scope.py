@@ -5,6 +5,7 @@ from typing import Any
 from queueproof.contract import wire
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.outcomes import Inconclusive, NotSupported
+from queueproof.evidence.operation import Result
 
 
 @proves("SCOPE-1")
@@ -37,25 +38,52 @@ async def test_creating_a_scope_gives_its_id(case: Case) -> None:
 async def test_a_scope_brings_its_system_queues(case: Case) -> None:
     """SYSQ-1: Creating a scope MUST create `_dead_letter`, `_events`, `_audit`, `_integrity`, `_corrections` in it.
 
-    Read off the scope's list of queues, page by page. A list that shows none of the five hides them, which is allowed
-    (that they should be shown is SYSQ-2): then nothing can be said.
+    Read off the list of queues, page by page, of the run's first scope and of another one. A list that shows no system
+    queue in any scope hides them, which is allowed (that they should be shown is SYSQ-2). Then their slugs tell: where
+    a scope takes a slug only once, a user's queue of that slug can only be created if there is none yet.
     """
-    scope = await case.own_scope()
+    scopes = [await case.scope(), await case.own_scope()]
 
-    async def missing() -> list[str]:
-        names = {name for row in await listed(case, scope) for name in names_of(row)}
-        return [name for name in wire.SYSTEM_QUEUES if name not in names]
+    async def missing() -> list[list[str]]:
+        return [await lacking(case, scope) for scope in scopes]
 
-    absent = await case.eventually(missing, lambda names: not names, within_s=2.0)
-    if len(absent) == len(wire.SYSTEM_QUEUES):
-        raise NotSupported("the scope's list of queues shows no system queue at all")
-    case.require(
-        not absent,
-        f"a new scope came without {', '.join(absent)}",
-        expected=f"{', '.join(wire.SYSTEM_QUEUES)} in the list of its queues",
-        seen=f"the list lacks {', '.join(absent)}",
-        evidence=(case.exchanges[0], case.exchanges[-1]),
-    )
+    absent = await case.eventually(missing, lambda found: not any(found), within_s=2.0)
+    if all(len(names) == len(wire.SYSTEM_QUEUES) for names in absent):
+        await taken(case, scopes[1])
+        return
+    for scope, names in zip(scopes, absent, strict=True):
+        case.require(
+            not names,
+            f"a new scope came without {', '.join(names)}",
+            expected=f"{', '.join(wire.SYSTEM_QUEUES)} in the list of its queues",
+            seen=f"the list of scope {scope} lacks {', '.join(names)}",
+            evidence=(case.exchanges[-2], case.exchanges[-1]),
+        )
+
+
+async def lacking(case: Case, scope: str) -> list[str]:
+    """The system queues that a scope's list does not show."""
+    names = {name for row in await listed(case, scope) for name in names_of(row)}
+    return [name for name in wire.SYSTEM_QUEUES if name not in names]
+
+
+async def taken(case: Case, scope: str) -> None:
+    """Every system queue's slug is taken, in a scope that takes a user's slug once (the control)."""
+    slug = case.world.slug("once")
+    await case.queue(scope=scope, slug=slug)
+    again = await case.send(wire.create_queue(scope, {"slug": slug, "display_name": slug, "ordering": "fifo"}))
+    if again.result is not Result.REJECTED:
+        raise NotSupported("the list of queues shows no system queue, and a slug may be used twice")
+    for name in wire.SYSTEM_QUEUES:
+        exchange = await case.send(wire.create_queue(scope, {"slug": name, "display_name": name, "ordering": "fifo"}))
+        case.require(
+            not exchange.ok,
+            f"a new scope came without {name}",
+            expected=f"{name} is listed, or at least taken",
+            seen=f"it is not listed, and a queue of that slug was created ({exchange.told()})",
+            evidence=(again, exchange),
+        )
+    raise NotSupported("the list of queues shows no system queue; their slugs are taken")
 
 
 async def listed(case: Case, scope: str) -> list[dict[str, Any]]:

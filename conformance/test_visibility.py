@@ -1,10 +1,13 @@
 """VIS: a claimed message is hidden for its visibility timeout, and comes back after it."""
 
 import asyncio
+import contextlib
 import time
+from functools import partial
 
+from queueproof.contract import wire
 from queueproof.drive.case import Case, proves, spell
-from queueproof.drive.outcomes import Disturbed
+from queueproof.drive.outcomes import Blocked, Disturbed, NotSupported
 from queueproof.drive.queue import Delivery, Message, Queue, double_hold
 from queueproof.evidence.digest import same_json
 
@@ -54,6 +57,59 @@ async def test_a_long_hold_is_held_to_its_end(case: Case) -> None:
     met = await hidden(case, queue, held, end_ns, hold_s=VERY_LONG_HOLDS_S[0])
     due = [message for message in batch if message not in met]
     await queue.take(*due, batch_size=3, timeout_s=VERY_LONG_HOLDS_S[0], root="VIS-2", within_s=case.world.bound_s)
+
+
+@proves("VIS-1")
+async def test_other_timeouts_leave_a_hold_alone(case: Case) -> None:
+    """VIS-1: Until `visibility_timeout_s` has passed, a claimed message MUST NOT be claimable by anyone.
+
+    A neighbour is claimed for a short time after it, and nobody claims until that is over. Then a hold that is no
+    whole number of seconds, which a server may refuse.
+    """
+    queue = await case.lasting_queue()
+    shortest_s = case.world.dialect.timeout_s
+    long, short, odd = await queue.publish_many(3)
+    held = {long: await queue.take_one(long, timeout_s=shortest_s + 6)}
+    await queue.take_one(short)
+    await asyncio.sleep(shortest_s + 1.2)
+    end_ns = time.monotonic_ns() + 1 * S
+    with contextlib.suppress(Blocked):
+        held[odd] = await queue.take_one(odd, timeout_s=shortest_s + 0.9, root="odd timeout")
+        end_ns = held[odd].held_until_ns
+    await hidden(case, queue, held, end_ns, hold_s=LONG_HOLD_S)
+
+
+@proves("VIS-1")
+async def test_neighbours_leave_a_hold_alone(case: Case) -> None:
+    """VIS-1: Until `visibility_timeout_s` has passed, a claimed message MUST NOT be claimable by anyone.
+
+    Messages of one batch of which one each is completed, failed, released, extended, read and published again, and
+    whose queue is listed, paused and resumed: the others stay hidden.
+    """
+    queue = await case.lasting_queue()
+    queue.unmodelled = True  # it is paused and resumed in between: this case alone judges it
+    messages = [await queue.publish(idempotency_key=case.world.token()) for _ in range(10)]
+    held: dict[Message, Delivery] = {}
+    for delivery in await queue.take(*messages, batch_size=10, timeout_s=VERY_LONG_HOLDS_S[0]):
+        held.setdefault(delivery.message, delivery)
+    done, failed, freed, longer, seen, again, *_ = messages
+    await queue.complete(held[done])
+    for verb, message in (("fail", failed), ("release", freed)):
+        await case.send(CALLS[verb](queue.scope, held[message].id))
+        held.pop(message)
+    held.pop(done)
+    await case.send(wire.extend(queue.scope, held[longer].id, visibility_timeout_s=VERY_LONG_HOLDS_S[1]))
+    with contextlib.suppress(NotSupported):
+        await queue.read(seen)
+    await case.send(wire.list_queue_messages(queue.scope, queue.id))
+    await case.send(wire.publish(queue.scope, queue.id, again.fields))
+    for verb in ("pause", "resume"):
+        await case.send(wire.change_queue(queue.scope, queue.id, verb))
+    until_ns = time.monotonic_ns() + round(2.5 * S)
+    await hidden(case, queue, held, until_ns, hold_s=VERY_LONG_HOLDS_S[0])
+
+
+CALLS = {"fail": partial(wire.fail, reason="on purpose"), "release": wire.release}
 
 
 async def hidden(

@@ -7,7 +7,7 @@ and `--junitxml` mean what they always do. Options start with `--qp-`.
 import asyncio
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -238,8 +238,10 @@ class _Progress:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None] | pytest.TestReport:  # type: ignore[misc] # a wrapper is a generator that returns its result
-    report: pytest.TestReport = yield  # type: ignore[misc]
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
     if isinstance(item, CaseItem):
         if call.excinfo is not None and isinstance(call.excinfo.value, NoOutcome):
             report.queueproof_outcome = call.excinfo.value.outcome  # type: ignore[attr-defined]

@@ -210,7 +210,10 @@ class Case:
             named = {"slug": slug, "display_name": f"queueproof {self.requirement}", **chosen}
             return wire.create_queue(home, {name: value for name, value in named.items() if value is not None})
 
-        exchange = await self.persist(request, root, f"creating a queue with {spell(chosen)}")
+        def blame(exchange: Exchange) -> str:
+            return "SCOPE-1" if exchange.status == 404 else ""  # the id that the scope's creation gave leads nowhere
+
+        exchange = await self.persist(request, root, f"creating a queue with {spell(chosen)}", blame=blame)
         found = wire.identity(exchange.data)
         if not found:
             self.refuse(

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from queueproof.contract import wire
@@ -183,7 +183,7 @@ class Queue:
     def _blame(self, exchange: Exchange) -> str:
         """The promise that a refused publish breaks when it is not about publishing itself."""
         if exchange.code == wire.QUEUE_FULL and not self.fields.get("max_depth"):
-            return "QUEUE-5" if "max_depth" in self.fields else "QUEUE-2"
+            return "QUEUE-2" if self.fields.get("max_depth") is None else "QUEUE-5"
         if exchange.status == 404 and not self._by_id:
             return "QUEUE-1"  # the id that the queue's creation gave leads nowhere
         return ""
@@ -234,8 +234,8 @@ class Queue:
             message = self._by_id.get(wire.identity(item)) or self._by_token.get(found)
             if message is not None and message.id != wire.identity(item):
                 self.case.refuse(
-                    "IDEM-2" if "idempotency_key" in message.fields else "PUB-1",
-                    "a published message is handed out under another id than its publish was answered with",
+                    self._blame_id(message),
+                    "a message is handed out under another id than the one by which it is known",
                     expected=f"id {message.id}",
                     seen=f"id {wire.identity(item)}",
                     evidence=(message.publish, exchange),
@@ -249,7 +249,22 @@ class Queue:
             else:
                 self._stranger(item, exchange)
         self._faults = 0
+        self._delivered |= {delivery.message for delivery in deliveries}
         return Claim(exchange=exchange, deliveries=deliveries)
+
+    def _blame_id(self, message: Message) -> str:
+        """The promise that a delivery under another id breaks."""
+        if self.case.requirement.startswith("IDEM-"):
+            return self.case.requirement
+        if message in self._delivered:
+            return "VIS-3"
+        return "IDEM-2" if "idempotency_key" in message.fields else "PUB-1"
+
+    def adopt(self, identity: str, message: Message) -> Message:
+        """Makes another id known under which the server holds a body of `message` as a message of its own."""
+        twin = replace(message, id=identity)
+        self._by_id[identity] = twin
+        return twin
 
     def _no_claim(self, exchange: Exchange, hold_s: float) -> Claim:
         """A claim that brought nothing: not sent, unknown, or refused."""
@@ -308,7 +323,6 @@ class Queue:
             last = time.monotonic_ns() > max(end_ns, self.unsure_until_ns + round(allowed_s * S))
             claim = await self.claim(batch_size, timeout_s)
             found += claim.deliveries
-            self._delivered |= {delivery.message for delivery in claim.deliveries}
             missing -= {delivery.message for delivery in claim.deliveries}
             if missing and last and claim.sure and not claim.deliveries:
                 await self._undelivered(min(missing, key=lambda m: m.publish.ret_ns), claim, root, doing)
