@@ -6,6 +6,7 @@ published message is known to be completed, and it is cut short, and says so, at
 
 import json
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +24,7 @@ from queueproof.swarm.scenario import Scenario
 DRAINERS: Final = 12
 BATCH: Final = 10
 POLL_S: Final = 0.2  # between two claims of an empty queue: the checks want at least two a second
+CLOCK_MARGIN: Final = 0.002  # a server's clock may run a little slow against ours; the checks allow half of this
 AWAY_S: Final = 10.0  # a target that answers nothing for so long is away
 AWAY: Final = "the target does not answer any more"
 SETTLE_S: Final = 10.0  # at most, when nothing is missing: what comes back wrongly mostly comes within a lock
@@ -35,6 +37,7 @@ class Books:
 
     missing: dict[str, str] = field(default_factory=dict)  # published ok, not known to be completed: id → token
     unsure: set[str] = field(default_factory=set)  # tokens of publishes whose result is unknown
+    extended: Counter[str] = field(default_factory=Counter)  # id → extends, each of which may have moved its lock
     unknown_claims: int = 0
     longest_s: float = 0.0  # visibility timeout
 
@@ -42,6 +45,12 @@ class Books:
     def settled(self) -> bool:
         """Every message that is known to exist is known to be completed."""
         return not self.missing
+
+    @property
+    def lock_s(self) -> float:
+        """The longest that one claim may hold a missing message; an extend counts from now or from the lock's end."""
+        extends = max((self.extended[message] for message in self.missing), default=0) if self.extended else 0
+        return self.longest_s * (1 + 2 * extends)
 
 
 def books_of(directory: Path) -> Books:
@@ -72,6 +81,8 @@ def _enter(books: Books, completed: set[str], call: Invoke, back: Return | None)
             books.unsure.add(call.token)
     elif call.verb == "claim" and result is Result.UNKNOWN:
         books.unknown_claims += 1
+    elif call.verb == "extend":
+        books.extended[call.message] += 1
     elif call.verb == "complete" and result is Result.OK:
         completed.add(call.message)
 
@@ -89,6 +100,8 @@ class Drain:
         self.delivered = 0
         now = time.monotonic()
         self._started = self._last_delivery = self._last_answer = now
+        self._quiet_from_ns = time.monotonic_ns()  # what was claimed last had been completed
+        self._rows: list[dict[str, Any]] = []
         self._asked = dict.fromkeys(self._queues, 0.0)  # queue → when its last empty answer came
 
     def run(self, *, hurry: bool = False) -> dict[str, Any]:
@@ -116,18 +129,23 @@ class Drain:
         self._client.ledger.mark("drained", json.dumps(told))
         if not hurry:
             self._read_missing()
-        return told
+        return {**told, "queues": self._queues, "quiet_from_ns": self._quiet_from_ns, "rows": self._rows}
 
     def window_s(self) -> float:
         """How long the queues must stay empty before a missing message can be judged."""
-        drain, messages = self._scenario.drain, self._scenario.messages
-        lock_s = self.books.longest_s + drain.cadence_s + drain.slack_s
-        later_s = max(
-            drain.backoff_s if self._scenario.consumers.fail else 0.0, messages.delay_s if messages.delay else 0.0
-        )
+        drain = self._scenario.drain
+        lock_s = (self.books.lock_s + drain.cadence_s + drain.slack_s) * (1 + CLOCK_MARGIN) + 2 * POLL_S
         if self.books.settled:
             return min(lock_s, SETTLE_S)
-        return (self.books.unknown_claims + 1) * lock_s + later_s
+        return (self.books.unknown_claims + 1) * lock_s + self.longest_wait_s
+
+    @property
+    def longest_wait_s(self) -> float:
+        """The longest that a message may be hidden without a lock: a backoff, a delay."""
+        drain, messages = self._scenario.drain, self._scenario.messages
+        return max(
+            drain.backoff_s if self._scenario.consumers.fail else 0.0, messages.delay_s if messages.delay else 0.0
+        )
 
     def _watch(self, drainers: list[gevent.Greenlet], *, hurry: bool) -> str:
         """Waits for the end; "" when the queues are empty and stayed so, else why it was cut short."""
@@ -180,10 +198,17 @@ class Drain:
                 self.books.missing.pop(delivery.id, None)
             elif delivery.id not in self.books.missing:
                 self.books.missing[delivery.id] = delivery.token
+        self._last_delivery = time.monotonic()
+        self._quiet_from_ns = time.monotonic_ns()
 
     def _read_missing(self) -> None:
         """The rows of what did not come: the loss check's evidence."""
         for message in list(self.books.missing)[:READS]:
+            began_ns = time.monotonic_ns()
             operation = self._client.perform(wire.read_message(self._ground.scope, message))
             if not operation.status:
                 return
+            state = operation.state if operation.ok else "absent" if operation.status == 404 else ""
+            if state:
+                row = {"scope": self._ground.scope, "message": message, "state": state}
+                self._rows.append({**row, "inv": began_ns, "ret": operation.ended_ns})

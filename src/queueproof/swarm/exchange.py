@@ -135,11 +135,16 @@ class Coordinator:
             try:
                 told.update(self._between(client, ground, workers))
             finally:
-                told["clean_up"] = clean_up(client, ground)
+                told["clean_up"] = clean_up(self._unrecorded(sender), ground)
             return told
         finally:
             ledger.close()
             sender.close()
+
+    def _unrecorded(self, sender: Sender) -> Client:
+        """For the clean-up: the history ends with the drain, or its deletions would explain every loss."""
+        nowhere = Ledger(None, run=self.run, writer=0, on_failure=lambda: None)
+        return Client(sender, nowhere, Measures(), case="clean-up")
 
     def _between(self, client: Client, ground: Ground, workers: list[str]) -> dict[str, Any]:
         """From a prepared target to the outcome."""
@@ -155,7 +160,9 @@ class Coordinator:
             self._phase = "drain"
             books = books_of(self.directory)
             books.longest_s = max(books.longest_s, self.scenario.consumers.visibility_timeout_s)
-            drained = Drain(client, self.scenario, ground, books).run(hurry=self._interrupted)
+            drain = Drain(client, self.scenario, ground, books)
+            drained = drain.run(hurry=self._interrupted)
+            drained |= {"longest_wait_s": drain.longest_wait_s, "longest_s": books.longest_s}
         if client.ledger.failure is not None:
             self._problems.append(f"the history could not be written: {client.ledger.failure.strerror}")
         return self._outcome(ground, drained, client)
@@ -305,6 +312,7 @@ class Coordinator:
             "kernel" if all(m.final["precise"] for m in self._members.values() if m.final) else "hub"
         )
         told["load"]["queues"] = dict.fromkeys(ground.queues, self.scenario.queue.ordering)
+        told["load"]["token_prefix"] = f"qp.{self.run}."
         told["load"]["dead_letter"] = ground.dead_letter
         told["load"]["max_retries"] = self.scenario.queue.max_retries
         told["load"]["cadence_s"] = self.scenario.drain.cadence_s

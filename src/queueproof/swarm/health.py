@@ -8,11 +8,14 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
+from queueproof.evidence.latency import Histogram, lowest
+
 # A worker is one thread: beyond this share of a core, over a whole run, arrivals queue behind each other.
 BUSIEST: Final = 0.90
 # On two cores that the target shares, dispatching stays below 5 ms at the 99th percentile; a generator that is ten
-# times later measures itself.
+# times later measures itself. A handful of late arrivals is the machine's doing, and stands in the histogram.
 LATEST_US: Final = 50_000
+LATE_ONES: Final = 20
 
 # Cyclic garbage is rare here; a collection of the young takes some 0.1 ms, so it is asked for less often.
 _YOUNG: Final = 20_000
@@ -72,7 +75,7 @@ class Health:
 
 
 def troubles(
-    workers: Mapping[int, Mapping[str, float]], *, dispatch_p99_us: int, scheduled: int, started: int, open_model: bool
+    workers: Mapping[int, Mapping[str, float]], *, dispatch: Histogram, scheduled: int, started: int, open_model: bool
 ) -> list[str]:
     """Why a run is invalid, in sentences; empty when it is not. `workers`: what each told."""
     found = []
@@ -82,10 +85,11 @@ def troubles(
             found.append(
                 f"worker {index} used {share:.0%} of a core: the generator was the bottleneck (add --processes)"
             )
-    if open_model and dispatch_p99_us > LATEST_US:
+    late = sum(number for index, number in dispatch.counts.items() if lowest(index) > LATEST_US)
+    if open_model and late > max(LATE_ONES, dispatch.count / 100):
         found.append(
-            f"arrivals were started {dispatch_p99_us / 1000:.1f} ms late at the 99th percentile (allowed: "
-            f"{LATEST_US // 1000} ms): the generator was the bottleneck"
+            f"{late} of {dispatch.count} arrivals were started more than {LATEST_US // 1000} ms late: "
+            "the generator was the bottleneck"
         )
     if open_model and started != scheduled:
         found.append(f"{started} of {scheduled} scheduled messages were sent: {scheduled - started} were dropped")

@@ -91,7 +91,7 @@ def whole(
         "drain": dict(drained),
         "invalid": troubles(
             {index: told for index, told in workers.items() if told},
-            dispatch_p99_us=dispatch.percentile(99),
+            dispatch=dispatch,
             scheduled=scheduled,
             started=counters["started"],
             open_model=not scenario.closed,

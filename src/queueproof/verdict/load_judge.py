@@ -4,14 +4,18 @@ The order in which reasons count: interrupted, a finding, a failure of the harne
 run, a missed objective. A finding stands whatever else went wrong; a number stands only when everything else is right.
 """
 
-import importlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import polars as pl
+
+from queueproof.checks.all import run_all
 from queueproof.checks.finding import Finding
+from queueproof.checks.loss import ROWS, Drain
+from queueproof.checks.redelivery import CADENCE_S, SLACK_S
 from queueproof.errors import CorruptRunError, ExitCode
 from queueproof.evidence.history import History, read_history
 from queueproof.evidence.latency import Histogram, merged, read_logs, summary
@@ -33,17 +37,36 @@ class Ending:
 
 
 def run_checks(history: History, load: Mapping[str, Any]) -> list[Finding]:
-    """All checks, with what the load knows of its queues. `load`: the `load` part of results.json."""
-    run_all: Callable[..., list[Finding]] = importlib.import_module("queueproof.checks.all").run_all
-    dead_letter = load.get("dead_letter")
+    """All checks, with what the load knows of its queues and of its drain. `load`: the `load` part of results.json."""
+    queues, dead_letter = load.get("queues") or {}, load.get("dead_letter")
     return run_all(
         history,
-        orderings=load.get("queues") or {},
+        orderings=queues,
         dead_letter=[dead_letter] if dead_letter else None,
-        max_retries=dict.fromkeys(load.get("queues") or {}, load.get("max_retries", 0)),
-        slack_s=load.get("slack_s", 5.0),
-        cadence_s=load.get("cadence_s", 1.0),
+        max_retries=dict.fromkeys(queues, load["max_retries"]) if queues else None,
+        drains=_drains(load),
+        rows=pl.DataFrame(load.get("drain", {}).get("rows", []), schema=ROWS),
+        token_prefix=load.get("token_prefix"),
+        slack_s=load.get("slack_s", SLACK_S),
+        cadence_s=load.get("cadence_s", CADENCE_S),
     )
+
+
+def _drains(load: Mapping[str, Any]) -> list[Drain]:
+    """The drain, when it was not cut short."""
+    told = load.get("drain", {})
+    if not told.get("complete"):
+        return []
+    drain = Drain(
+        queues=tuple(told["queues"]),
+        quiet_from_ns=told["quiet_from_ns"],
+        dead_letter=bool(load.get("dead_letter")),
+        longest_timeout_ns=int(told["longest_s"] * 1e9),
+        longest_wait_ns=int(told["longest_wait_s"] * 1e9),
+        cadence_s=load["cadence_s"],
+        slack_s=load["slack_s"],
+    )
+    return [drain]
 
 
 def gathered(directory: Path) -> dict[str, Any]:

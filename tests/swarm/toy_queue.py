@@ -1,0 +1,171 @@
+"""A small in-memory queue server, to be loaded, stopped and spoiled: `python toy_queue.py [FAULT] [RATE]`.
+
+Prints its address. FAULT happens to every RATE-th message (default 7): lost (a publish is answered and forgotten),
+double (a claimed message is handed out a second time at once), ghost (a message is stored twice), revived (a completed
+message comes back), swapped (two bodies change places), damaged (a body is cut), slow (each answer takes 50 ms),
+freezing (after RATE publishes the server stops for a second), dying (the process ends after 60 publishes),
+hanging (no answer after 60 publishes), broken (every publish is answered with 500).
+"""
+
+import asyncio
+import itertools
+import json
+import os
+import sys
+import time
+from typing import Any
+
+import httptools
+
+
+class Store:
+    """Messages in order, and what the fault does to them."""
+
+    def __init__(self, fault: str, rate: int) -> None:
+        self.fault, self.rate = fault, rate
+        self.messages: dict[str, dict[str, Any]] = {}
+        self.pending: dict[str, list[str]] = {"_dead_letter": []}
+        self.numbers = itertools.count(1)
+        self.published = 0
+        self.spoiled = 0
+        self.last_body: Any = None
+
+    def hit(self, number: int) -> bool:
+        return number % self.rate == 0
+
+    def publish(self, queue: str, document: dict[str, Any]) -> dict[str, Any]:
+        self.published += 1
+        if self.fault == "dying" and self.published > 60:
+            os._exit(1)
+        body, identity = document["body"], f"m{next(self.numbers)}"
+        hit = self.hit(self.published)
+        if hit and self.fault == "swapped" and self.last_body is not None:
+            body, self.last_body = self.last_body, body
+        elif hit and self.fault == "damaged":
+            body = {**body, "pad": body["pad"][:-1]}
+        else:
+            self.last_body = body
+        if not (hit and self.fault == "lost"):
+            self.add(queue, identity, body)
+        if hit and self.fault == "ghost":
+            self.add(queue, f"{identity}-again", body)
+        return {"id": identity, "state": "pending"}
+
+    def add(self, queue: str, identity: str, body: Any) -> None:
+        self.messages[identity] = {"id": identity, "state": "pending", "attempts": 0, "body": body, "queue_id": queue}
+        self.pending[queue].append(identity)
+
+    def claim(self, queue: str, document: dict[str, Any]) -> list[dict[str, Any]]:
+        self.reclaim()
+        found = []
+        while self.pending[queue] and len(found) < document["batch_size"]:
+            message = self.messages[self.pending[queue].pop(0)]
+            message["state"], message["until"] = "claimed", time.monotonic() + document["visibility_timeout_s"]
+            message["attempts"] += 1
+            found.append({name: value for name, value in message.items() if name not in {"until", "spoiled"}})
+            if self.fault == "double" and message["attempts"] == 1 and self.hit(int(message["id"][1:])):
+                self.pending[queue].append(message["id"])
+        return found
+
+    def reclaim(self) -> None:
+        now = time.monotonic()
+        for message in self.messages.values():
+            if message["state"] == "claimed" and message["until"] < now:
+                message["state"] = "pending"
+                self.pending[message["queue_id"]].append(message["id"])
+
+    def act(self, verb: str, identity: str, document: dict[str, Any]) -> tuple[int, Any]:
+        message = self.messages.get(identity)
+        if message is None:
+            return 404, {"error": {"code": "NOT_FOUND"}}
+        if message["state"] != "claimed":
+            return 409, {"error": {"code": "NOT_CLAIMED"}}
+        if verb == "extend":
+            message["until"] = time.monotonic() + document["visibility_timeout_s"]
+        elif verb == "complete":
+            message["state"] = "completed"
+            if self.fault == "revived" and "spoiled" not in message and self.hit(int(identity[1:])):
+                message.update(state="pending", spoiled=True)
+                self.pending[message["queue_id"]].append(identity)
+        else:
+            message["state"] = "pending"
+            self.pending[message["queue_id"]].append(identity)
+        return 200, {"data": {"id": identity, "state": message["state"]}}
+
+    def answer(self, method: str, path: str, document: Any) -> tuple[int, Any]:
+        parts = path.removeprefix("/v1/modules/scaiqueue/").partition("?")[0].split("/")
+        if parts == ["scopes"]:
+            return 201, {"data": {"id": "s1", "slug": document["slug"]}}
+        if len(parts) == 2:
+            return (200, {"data": {"id": parts[1]}}) if method == "DELETE" else (200, {"data": {"id": "s1"}})
+        if parts[2] == "queues":
+            return self._queues(method, parts[3:], document)
+        if method == "GET":
+            message = self.messages.get(parts[3])
+            return (200, {"data": message}) if message else (404, {"error": {"code": "NOT_FOUND"}})
+        return self.act(parts[4], parts[3], document)
+
+    def _queues(self, method: str, rest: list[str], document: Any) -> tuple[int, Any]:
+        if not rest and method == "GET":
+            return 200, {"data": [{"id": name, "slug": name} for name in self.pending]}
+        if not rest:
+            self.pending.setdefault(document["slug"], [])
+            return 201, {"data": {"id": document["slug"], "slug": document["slug"]}}
+        if rest[-1] == "claim":
+            return 200, {"data": self.claim(rest[0], document)}
+        if self.fault == "broken":
+            return 500, {"error": {"code": "INTERNAL"}}
+        return 201, {"data": self.publish(rest[0], document)}
+
+
+class Peer(asyncio.Protocol):
+    """One connection."""
+
+    store: Store
+    began = time.monotonic()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport: Any = transport
+        self.parser = httptools.HttpRequestParser(self)
+        self.path, self.parts = "", []
+
+    def data_received(self, data: bytes) -> None:
+        self.parser.feed_data(data)
+
+    def on_url(self, url: bytes) -> None:
+        self.path = url.decode()
+        self.parts: list[bytes] = []
+
+    def on_body(self, data: bytes) -> None:
+        self.parts.append(data)
+
+    def on_message_complete(self) -> None:
+        store = self.store
+        content = b"".join(self.parts)
+        if store.fault == "freezing" and store.published >= store.rate:
+            store.fault = ""
+            time.sleep(1.0)  # the whole process stands still
+        status, told = store.answer(
+            self.parser.get_method().decode(), self.path, json.loads(content) if content else {}
+        )
+        if store.fault == "hanging" and store.published > 60:
+            return
+        data = json.dumps(told).encode()
+        reply = b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
+            status,
+            len(data),
+            data,
+        )
+        asyncio.get_running_loop().call_later(0.05 if store.fault == "slow" else 0, self.transport.write, reply)
+
+
+async def main(fault: str, rate: int) -> None:
+    Peer.store = Store(fault, rate)
+    server = await asyncio.get_running_loop().create_server(Peer, "127.0.0.1", 0)
+    sys.stdout.write(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}\n")
+    sys.stdout.flush()
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "", int(sys.argv[2]) if len(sys.argv) > 2 else 7))
