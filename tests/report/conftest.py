@@ -203,6 +203,12 @@ def _histogram(base: int) -> dict[str, int]:
     return {name: factor * base for name, factor in factors.items()}
 
 
+SERIES = [
+    {"t": t, "publish": 100 - t % 7, "complete": 95, "backlog": 5 * t, "errors": t % 5, "publish_p99_us": 900 + 40 * t}
+    for t in range(1, 17)
+]
+
+
 def load(path: Path) -> Path:
     run = Run(path, kind="load", command="queueproof load steady --rate 100 --api-key sgk_secret --url http://u:p@host")
     run.publish(0.0, 0.004)

@@ -119,6 +119,7 @@ def test_no_secret_reaches_a_page(load_run: Path) -> None:
 
 def test_load_shows_spectrum_table_and_margins(load_run: Path) -> None:
     text = html(load_story(load_run))
+    assert "Backlog" in text and "<polyline" in text
     assert 'class="spectrum"' in text and "12 % above 40ms" in text and "1 of 2 met" in text
     assert re.search(r"and 5 more of check\s+<code>exclusivity</code>", text)
 
