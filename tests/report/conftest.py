@@ -244,6 +244,7 @@ def load(path: Path) -> Path:
             "dropped": 10,
             "duration_s": 16.0,
             "generator_cpu_us_per_request": 140.5,
+            "series": SERIES,
         },
         objectives=(
             {"expression": "publish.response.p99 < 50ms", "value_us": 4500, "met": True},

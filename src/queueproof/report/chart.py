@@ -1,7 +1,7 @@
 """Draws the charts of a load as SVG: percentile spectra (response against service time), and the run over time.
 
-Of a spectrum the horizontal axis is how rare (half, one in ten, one in a hundred, …), each step as wide as the one before; the
-vertical one is time, logarithmic, so that a queue that builds up is seen as a fan that opens.
+Of a spectrum the horizontal axis is how rare (half, one in ten, one in a hundred, …), each step as wide as the one
+before; the vertical one is time, logarithmic, so that a queue that builds up is seen as a fan that opens.
 """
 
 import itertools
