@@ -203,6 +203,12 @@ def _histogram(base: int) -> dict[str, int]:
     return {name: factor * base for name, factor in factors.items()}
 
 
+SERIES = [
+    {"t": t, "publish": 100 - t % 7, "complete": 95, "backlog": 5 * t, "errors": t % 5, "publish_p99_us": 900 + 40 * t}
+    for t in range(1, 17)
+]
+
+
 def load(path: Path) -> Path:
     run = Run(path, kind="load", command="queueproof load steady --rate 100 --api-key sgk_secret --url http://u:p@host")
     run.publish(0.0, 0.004)
@@ -238,6 +244,7 @@ def load(path: Path) -> Path:
             "dropped": 10,
             "duration_s": 16.0,
             "generator_cpu_us_per_request": 140.5,
+            "series": SERIES,
         },
         objectives=(
             {"expression": "publish.response.p99 < 50ms", "value_us": 4500, "met": True},

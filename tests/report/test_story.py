@@ -8,7 +8,8 @@ import pytest
 
 from queueproof.errors import CorruptRunError
 from queueproof.evidence.results import CaseResult, FindingResult, Outcome, RequirementResult, Verdict
-from queueproof.report.story import Group, load_story
+from queueproof.report.cards import Group
+from queueproof.report.story import load_story
 
 Builder = Callable[[], Any]
 

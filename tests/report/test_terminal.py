@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from queueproof.report.story import Group, load_story
+from queueproof.report.cards import Group
+from queueproof.report.story import load_story
 from queueproof.report.terminal import render, render_card, show, wants_ascii, wants_colour
 
 

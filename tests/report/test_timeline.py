@@ -77,6 +77,21 @@ def test_the_delivery_that_overtook_is_ringed(new_run: Builder) -> None:
     assert [bar.exchange.op for lane in layout.lanes for bar in lane.bars if bar.ringed] == [a]
 
 
+def test_a_wrong_answer_is_ringed(new_run: Builder) -> None:
+    """The claim was right, the complete of what it held was refused."""
+    run = new_run()
+    a = run.claim(0.0, 0.1, M)
+    refused = run.call("complete", 1.0, 1.1, result="rejected", message=M, scope="sc-1")
+    layout = layout_of(run, a, refused)
+    assert [bar.exchange.op for lane in layout.lanes for bar in lane.bars if bar.ringed] == [refused]
+
+
+def test_one_message_twice_in_one_answer_is_ringed_and_said(new_run: Builder) -> None:
+    run = new_run()
+    layout = layout_of(run, run.publish(0.0, 0.1, M), run.claim(0.5, 0.6, M, M))
+    assert layout.ringed and layout.lanes[1].detail == "200, 2 messages, this one 2 times"
+
+
 def test_what_never_came_cannot_be_ringed(new_run: Builder) -> None:
     run = new_run()
     ops = [run.claim(0.0, 0.1, M), run.claim(11.0, 11.1), run.claim(12.0, 12.1)]

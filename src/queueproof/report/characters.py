@@ -9,7 +9,7 @@ from queueproof.report.timeline import Bar, Lane, Layout, Shade
 NARROWEST, WIDEST = 36, 100
 # Below this a lane's words would leave the picture no room.
 _WIDTH_FOR_DETAIL: Final = 72
-_LABEL: Final = 16
+_LABEL, _NARROW_LABEL = 19, 16
 _DETAIL: Final = 30
 
 
@@ -53,9 +53,10 @@ def draw(layout: Layout, *, width: int = WIDEST, signs: Signs = UNICODE) -> list
     """Lines of at most `width` characters (between 36 and 100): axis, lanes, legend."""
     width = max(NARROWEST, min(width, WIDEST))
     detail = _DETAIL if width >= _WIDTH_FOR_DETAIL else 0
-    plot = width - _LABEL - 2 - (detail + 1 if detail else 0)
-    lines = [*_axis(layout, plot, signs)]
-    lines += [_lane(lane, layout, plot, detail, signs) for lane in layout.lanes]
+    label = _LABEL if detail else _NARROW_LABEL
+    plot = width - label - 2 - (detail + 1 if detail else 0)
+    lines = [" " * (label + 2) + line for line in _axis(layout, plot, signs)]
+    lines += [_lane(lane, layout, plot, label, detail, signs) for lane in layout.lanes]
     return [*(line.rstrip() for line in lines), *_legend(layout, width, signs)]
 
 
@@ -72,8 +73,7 @@ def _axis(layout: Layout, plot: int, signs: Signs) -> tuple[str, str]:
         if column >= free and column + len(label) <= plot:
             labels[column : column + len(label)] = label
             free = column + len(label) + 2
-    indent = " " * (_LABEL + 2)
-    return indent + "".join(labels), indent + "".join(rule)
+    return "".join(labels), "".join(rule)
 
 
 def _seconds(at_ns: int, layout: Layout) -> str:
@@ -82,7 +82,7 @@ def _seconds(at_ns: int, layout: Layout) -> str:
     return f"{at_ns / 1e6:g} ms"
 
 
-def _lane(lane: Lane, layout: Layout, plot: int, detail: int, signs: Signs) -> str:
+def _lane(lane: Lane, layout: Layout, plot: int, label: int, detail: int, signs: Signs) -> str:
     cells = [" "] * plot
     for bar in lane.bars:
         _fill(cells, bar, layout, signs)
@@ -97,9 +97,9 @@ def _lane(lane: Lane, layout: Layout, plot: int, detail: int, signs: Signs) -> s
         if bar.ringed:
             cells[_column(bar.start_ns, layout, plot)] = signs.ring
     sign = signs.evidence if lane.evidence else " "
-    label = _fit(plain(lane.label), _LABEL)
+    name = _fit(plain(lane.label), label)
     words = f" {_fit(plain(lane.detail), detail)}" if detail else ""
-    return f"{sign}{label:<{_LABEL}} {''.join(cells)}{words}"
+    return f"{sign}{name:<{label}} {''.join(cells)}{words}"
 
 
 def _fill(cells: list[str], bar: Bar, layout: Layout, signs: Signs) -> None:

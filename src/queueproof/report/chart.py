@@ -1,14 +1,14 @@
-"""Draws percentile spectra as SVG: response against service time, a panel a verb.
+"""Draws the charts of a load as SVG: percentile spectra (response against service time), and the run over time.
 
-The horizontal axis is how rare (half, one in ten, one in a hundred, …), each step as wide as the one before; the
-vertical one is time, logarithmic, so that a queue that builds up is seen as a fan that opens.
+Of a spectrum the horizontal axis is how rare (half, one in ten, one in a hundred, …), each step as wide as the one
+before; the vertical one is time, logarithmic, so that a queue that builds up is seen as a fan that opens.
 """
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Final
+from typing import Any, Final
 
 from markupsafe import Markup
 
@@ -80,3 +80,55 @@ def _x(index: int) -> float:
 def _y(value_us: float, low: int, high: int) -> float:
     part = (math.log10(max(value_us, 10.0**low)) - low) / (high - low)
     return round(_BOTTOM - part * (_BOTTOM - _TOP), 1)
+
+
+# ── over time ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_MOST_POINTS: Final = 600  # more than a screen has room for; the worst of each bundle is what is drawn
+# Title, and its curves: member of the series, class, words.
+_PANELS: Final[tuple[tuple[str, bool, tuple[tuple[str, str, str], ...]], ...]] = (
+    ("Messages a second", False, (("publish", "response", "published"), ("complete", "service", "completed"))),
+    ("Response time, p99", True, (("publish_p99_us", "response", "publish"), ("claim_p99_us", "service", "claim"))),
+    ("Backlog", False, (("backlog", "response", "messages not completed"),)),
+    ("Errors a second", False, (("errors", "lateness", "errors"),)),
+)
+
+
+def over_time(series: Sequence[Mapping[str, Any]]) -> Markup:
+    """Figures of rates, times, backlog and errors against seconds; empty when there are no two seconds."""
+    panels = []
+    for title, times, curves in _PANELS:
+        known = [(name, kind, words, _points(series, name)) for name, kind, words in curves]
+        known = [curve for curve in known if len(curve[3]) > 1]
+        if known and any(value for curve in known for _, value in curve[3]):
+            panels.append(_time_panel(title, times, known))
+    return Markup("".join(panels))  # noqa: S704 -- numbers and our own words only
+
+
+def _points(series: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, float]]:
+    found = [
+        (float(point["t"]), float(point[name]))
+        for point in series
+        if isinstance(point.get("t"), int | float) and isinstance(point.get(name), int | float)
+    ]
+    size = -(-len(found) // _MOST_POINTS) or 1
+    return [max(found[start : start + size], key=lambda point: point[1]) for start in range(0, len(found), size)]
+
+
+def _time_panel(title: str, times: bool, curves: Sequence[tuple[str, str, str, list[tuple[float, float]]]]) -> str:
+    """The curves share one viewBox that is stretched; the words are laid over it at their own size."""
+    end = max(points[-1][0] for *_, points in curves)
+    top = max(value for *_, points in curves for _, value in points)
+    label = duration(top) if times else f"{top:,.6g}"
+    lines = []
+    for _, kind, words, points in curves:
+        drawn = " ".join(f"{1000 * t / end:.1f},{100 - 96 * value / top:.1f}" for t, value in points)
+        lines.append(f'<polyline class="{kind}" points="{drawn}"><title>{words}</title></polyline>')
+    key = "".join(f'<span><i class="stroke {kind}"></i>{words}</span>' for _, kind, words, _ in curves)
+    return (
+        f'<figure class="panel"><figcaption>{title} {key}</figcaption>'
+        f'<div class="plot"><span class="top">{label}</span>'
+        f'<svg class="series" role="img" aria-label="{title} over time" viewBox="0 0 1000 100" '
+        f'preserveAspectRatio="none" width="100%" height="120">{"".join(lines)}</svg>'
+        f'<span class="ends"><span>0 s</span><span>{end:g} s</span></span></div></figure>'
+    )

@@ -118,22 +118,15 @@ class _Search:
         self.end_ns = max((exchange.until_ns or exchange.at_ns for exchange in self.evidence), default=0)
         self.queues = {(e.invoke.scope, e.invoke.queue) for e in self.evidence if e.invoke.queue}
 
-    def consider(self, exchange: Exchange) -> None:
-        """Second pass: keeps what touches the same message, or was claimed from its queue meanwhile."""
-        if exchange.op in self.want.operations:
+    def consider(self, exchange: Exchange, rank: int) -> None:
+        """Second pass. Rank 0: it touches the same message; 1: the same queue, which counts only meanwhile."""
+        if rank and not self.moments[0] <= exchange.at_ns <= self.end_ns:
             return
-        if not self.subjects.isdisjoint(exchange.messages()) or not self.tokens.isdisjoint(exchange.tokens()):
-            rank = 0
-        elif (exchange.invoke.scope, exchange.invoke.queue) in self.queues and self._meanwhile(exchange):
-            rank = 1
-        else:
+        if exchange.op in self.want.operations:
             return
         self.related.append((rank, self._distance(exchange), exchange))
         if len(self.related) > 8 * self.cap:
             self._prune(4 * self.cap)
-
-    def _meanwhile(self, exchange: Exchange) -> bool:
-        return self.moments[0] <= exchange.at_ns <= self.end_ns
 
     def _distance(self, exchange: Exchange) -> int:
         """To the nearest operation of the evidence, in ns."""
@@ -183,15 +176,21 @@ def pick(directory: Path, wants: Sequence[Want], *, cap: int = MOST_EXCHANGES) -
 
 
 def _relate(directory: Path, searches: list[_Search]) -> None:
-    index: dict[object, list[_Search]] = {}
+    about: dict[str, list[_Search]] = {}
+    queues: dict[tuple[str, str], list[_Search]] = {}
     for search in searches:
-        for key in {*search.subjects, *search.tokens, *search.queues}:
-            index.setdefault(key, []).append(search)
-    for exchange in exchanges(directory, []) if index else ():
-        place = (exchange.invoke.scope, exchange.invoke.queue)
-        found = {id(s): s for key in (*exchange.messages(), *exchange.tokens(), place) for s in index.get(key, ())}
-        for search in found.values():
-            search.consider(exchange)
+        for name in search.subjects | search.tokens:
+            about.setdefault(name, []).append(search)
+        for place in search.queues:
+            queues.setdefault(place, []).append(search)
+    for exchange in exchanges(directory, []) if about or queues else ():
+        names = exchange.messages() | exchange.tokens()
+        touched = {id(search): search for name in names for search in about.get(name, ())}
+        for search in touched.values():
+            search.consider(exchange, 0)
+        for search in queues.get((exchange.invoke.scope, exchange.invoke.queue), ()):
+            if id(search) not in touched:
+                search.consider(exchange, 1)
 
 
 def exchanges(directory: Path, notes: list[str], *, evidence: frozenset[int] | None = None) -> Iterator[Exchange]:

@@ -17,8 +17,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from queueproof.report import load, words
-from queueproof.report.chart import spectrum
-from queueproof.report.story import Card, Group, Story
+from queueproof.report.cards import Card, Group
+from queueproof.report.chart import over_time, spectrum
+from queueproof.report.story import Story
 from queueproof.report.text import count, fit, plain
 from queueproof.report.views import views
 
@@ -55,7 +56,9 @@ def html(story: Story) -> str:
             load_rows=load.rows(results) if results else [],
             load_summary=load.summary(results) if results else [],
             objectives=load.objectives(results) if results else [],
+            met=load.MET,
             percentiles=[name for name, _ in load.PERCENTILES],
+            over_time=over_time(load.series(results)) if results else "",
             spectrum=spectrum(load.rows(results)) if results else "",
         )
     )

@@ -8,8 +8,9 @@ from xml.etree import ElementTree
 
 from queueproof.evidence.results import Outcome
 from queueproof.report import words
+from queueproof.report.cards import Card, Group
 from queueproof.report.load import objectives
-from queueproof.report.story import Card, Group, Story
+from queueproof.report.story import Story
 from queueproof.report.terminal import render_card
 from queueproof.report.text import plain
 
@@ -109,7 +110,9 @@ def _objectives(suite: ElementTree.Element, story: Story) -> None:
         case = ElementTree.SubElement(
             suite, "testcase", classname="queueproof.objectives", name=objective.expression, time="0.000"
         )
-        if not objective.met:
+        if objective.met is None:
+            ElementTree.SubElement(case, "skipped", message="nothing was measured")
+        elif not objective.met:
             said = f"{objective.expression}: {objective.value or 'missed'}"
             ElementTree.SubElement(case, "failure", message=said, type="objective missed").text = objective.margin
 

@@ -35,7 +35,7 @@ class Objective:
     """One pass line, and how far the run stayed from it."""
 
     expression: str
-    met: bool
+    met: bool | None  # None: nothing was measured
     value: str
     margin: str  # "38 % below the limit", "" when it cannot be told
 
@@ -76,13 +76,21 @@ def objectives(results: Results) -> list[Objective]:
 
 def _objective(entry: Mapping[str, Any]) -> Objective:
     expression = plain(entry.get("expression", ""), 200)
-    met = bool(entry.get("met"))
+    met = None if entry.get("met") is None else bool(entry["met"])
     value_us = _number(entry.get("value_us"))
     if value_us is not None:
         return Objective(expression=expression, met=met, value=duration(value_us), margin=_margin(expression, value_us))
-    value = _number(entry.get("value"))
-    shown = "" if value is None else f"{value:,.4g}{plain(entry.get('unit', ''), 20)}"
-    return Objective(expression=expression, met=met, value=shown, margin="")
+    return Objective(expression=expression, met=met, value=_value(expression, entry.get("value")), margin="")
+
+
+def _value(expression: str, value: Any) -> str:
+    """In the expression's own unit: a share in % or a rate a second where it names one."""
+    number = _number(value)
+    if number is None:
+        return ""
+    if expression.endswith("%"):
+        return f"{100 * number:.4g} %"
+    return f"{number:,.6g}{'/s' if expression.endswith('/s') else ''}"
 
 
 _UNITS_US: Final = {"us": 1.0, "µs": 1.0, "ms": 1e3, "s": 1e6, "m": 60e6}
@@ -114,15 +122,41 @@ def duration(value_us: float | None) -> str:
 
 def summary(results: Results) -> list[tuple[str, str]]:
     """The load itself: what was asked for, what was sent, what that cost the generator."""
-    load = results.load
     pairs: list[tuple[str, str]] = []
-    for key, value in load.items():
+    for key, value in results.load.items():
         number = _number(value)
-        if number is not None:
-            pairs.append((key.replace("_", " "), f"{number:,.6g}"))
-        elif isinstance(value, str | bool):
-            pairs.append((key.replace("_", " "), plain(value, 200)))
+        if number is not None and key in _FACTS:
+            name, unit = _FACTS[key]
+            pairs.append((name, f"{number:,.6g}{unit}"))
     return pairs
+
+
+_FACTS: Final[Mapping[str, tuple[str, str]]] = {
+    "scheduled": ("scheduled", ""),
+    "sent": ("sent", ""),
+    "dropped": ("dropped arrivals", ""),
+    "duration_s": ("duration", " s"),
+    "throughput": ("completed", "/s"),
+    "backlog_end": ("left at the end", ""),
+    "empty_claims": ("empty claims", ""),
+    "generator_cpu_us_per_request": ("generator CPU a request", " µs"),
+}
+MET: Final[Mapping[bool | None, str]] = {True: "met", False: "missed", None: "not measured"}
+
+
+def load_troubles(results: Results) -> list[str]:
+    """Why the numbers of a load say nothing, or less than they seem to."""
+    told = []
+    for key, before in (("problems", "the harness failed"), ("invalid", "the run is invalid")):
+        reasons = results.load.get(key)
+        told += [f"{before}: {reason}" for reason in reasons] if isinstance(reasons, list) else []
+    return told
+
+
+def series(results: Results) -> list[Mapping[str, Any]]:
+    """The run second by second; empty where it was not kept."""
+    points = results.load.get("series")
+    return [point for point in points if isinstance(point, Mapping)] if isinstance(points, list) else []
 
 
 def load_lines(results: Results) -> list[str]:
@@ -139,7 +173,8 @@ def load_lines(results: Results) -> list[str]:
         )
     for objective in objectives(results):
         said = " · ".join(filter(None, (objective.value, objective.margin)))
-        lines.append(f"{'met   ' if objective.met else 'MISSED'}  {objective.expression}  {said}".rstrip())
+        met = MET[objective.met] if objective.met is not False else "MISSED"
+        lines.append(f"{met:<6}  {objective.expression}  {said}".rstrip())
     pairs = summary(results)
     if pairs:
         lines.append(" · ".join(f"{name} {value}" for name, value in pairs))

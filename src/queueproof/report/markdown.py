@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from queueproof.report import words
-from queueproof.report.load import PERCENTILES, duration, objectives, rows
-from queueproof.report.story import Card, Group, Story
+from queueproof.report.cards import Card, Group
+from queueproof.report.load import MET, PERCENTILES, duration, objectives, rows
+from queueproof.report.story import Story
 from queueproof.report.terminal import render_card
 from queueproof.report.text import count, plain
 
@@ -132,7 +133,7 @@ def _load(story: Story) -> list[str]:
     if checks:
         lines = ["| objective | | value | margin |", "| --- | --- | --: | --- |"]
         for objective in checks:
-            met = "✓ met" if objective.met else "✗ missed"
+            met = f"{'✓' if objective.met else '✗' if objective.met is False else '?'} {MET[objective.met]}"
             lines.append(f"| {code(objective.expression)} | {met} | {objective.value} | {text(objective.margin)} |")
         blocks.append("\n".join(lines))
     return blocks

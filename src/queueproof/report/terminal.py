@@ -15,14 +15,16 @@ from rich.text import Text
 from queueproof.evidence.results import Outcome
 from queueproof.evidence.run import JUNIT, REPORT
 from queueproof.report import characters, words
+from queueproof.report.cards import Card, Part
+from queueproof.report.cards import Group as StoryGroup
 from queueproof.report.load import load_lines
-from queueproof.report.story import Card, Part, Story
-from queueproof.report.story import Group as StoryGroup
+from queueproof.report.story import Story
 from queueproof.report.text import count, plain
 
 _WIDEST: Final = 120
 _NARROWEST: Final = 40
 _MOST_FINDINGS: Final = 3  # of one check
+_MOST_PARTS: Final = 3  # of one card: two cases that fail alike say little more than one
 _STYLES: Final[Mapping[Outcome, str]] = {
     Outcome.PASSED: "green",
     Outcome.FAILED: "bold red",
@@ -181,8 +183,12 @@ class _Page:
             waiting = words.enumerate_words(list(card.blocks))
             number = count(len(card.blocks), "requirement")
             self._in(Text(self._say(f"{number} blocked by it: {waiting}"), "magenta"), 2)
-        for part in card.failing:
+        parts = card.failing[:_MOST_PARTS]
+        for part in parts:
             self._part(part, alone=len(card.failing) == 1)
+        hidden = len(card.failing) - len(parts) + card.more
+        if hidden:
+            self._in(Text(f"and {hidden:,} more like it, in {REPORT}", "dim"), 4)
         self._in(self._pairs([("known", card.known_failure), ("again", card.again)]), 4)
 
     def _part(self, part: Part, *, alone: bool) -> None:
@@ -220,11 +226,16 @@ class _Page:
         if not found:
             return
         self._title(title, len(found))
-        rows = []
+        by_reason: dict[str, list[str]] = {}
         for card in found:
             reason = " · ".join(filter(None, (card.known_failure, card.summary))) or card.statement
-            rows.append((f"{self._signs[card.outcome]} {card.id}", reason))
-        self._in(self._pairs(rows, style=_STYLES[found[0].outcome]), 2)
+            by_reason.setdefault(reason, []).append(f"{self._signs[card.outcome]} {card.id}")
+        style = _STYLES[found[0].outcome]
+        self._in(self._pairs([(ids[0], reason) for reason, ids in by_reason.items() if len(ids) == 1], style=style), 2)
+        for reason, ids in by_reason.items():
+            if len(ids) > 1:
+                self._in(Text(self._say(", ".join(ids), 1_000), style), 2)
+                self._in(Text(self._say(reason)), 4)
 
     def _load(self, story: Story) -> None:
         lines = load_lines(story.results) if story.results else []

@@ -22,6 +22,7 @@ _FIRST_IS_WRONG: Final = frozenset({"order"})
 # How far beyond the last event a lock or a deadline is still drawn, in lengths of the whole.
 _FAR: Final = 6.0
 _NEAR: Final = 1.5
+_OTHERS: Final = "other messages"
 # From this many lanes on, runs of alike operations beside the evidence share one.
 _FOLD_FROM: Final = 8
 
@@ -96,7 +97,7 @@ def lay_out(
     origin = exchanges[0].at_ns
     wrong = _wrong(exchanges, wanted, check)
     drawer = _Drawer(origin, wanted, wrong, exchanges, slack_s)
-    folded = _fold(exchanges) if len(exchanges) >= _FOLD_FROM else [[exchange] for exchange in exchanges]
+    folded = _fold(exchanges, wanted) if len(exchanges) >= _FOLD_FROM else [[exchange] for exchange in exchanges]
     lanes = tuple(drawer.lane(group) for group in folded)
     end = drawer.end_ns(lanes)
     return Layout(lanes=lanes, end_ns=end, origin_ns=origin, ticks=tuple(_ticks(end)))
@@ -105,39 +106,44 @@ def lay_out(
 def _wrong(exchanges: Sequence[Exchange], subjects: frozenset[str], check: str) -> int | None:
     """The operation where the promise breaks, when the evidence shows one: an id, else None.
 
-    - no delivery among the evidence: the last of it (a wrong answer);
-    - a delivery after an ok complete, or a second delivery: the last delivery (the first, where it overtook);
-    - a single delivery, and nothing else delivered: what is missing cannot be ringed.
+    - the evidence ends with another call than a claim: that one, by its answer;
+    - no delivery among it: the only claim, else what is missing cannot be ringed;
+    - a delivery after an ok complete, or not the first of its message: the last one (the first, where it overtook).
     """
     evidence = [exchange for exchange in exchanges if exchange.evidence]
     if not evidence:
         return None
+    if evidence[-1].verb != "claim" or len(evidence) == 1:
+        return evidence[-1].op
     deliveries = [exchange for exchange in evidence if exchange.delivers(subjects)]
     if not deliveries:
-        return None if evidence[-1].verb == "claim" and len(evidence) > 1 else evidence[-1].op
+        return None
     if check in _FIRST_IS_WRONG:
         return deliveries[0].op
     last = deliveries[-1]
-    done = any(e.verb == "complete" and e.result is Result.OK and e.at_ns < last.at_ns for e in evidence)
-    return last.op if done or len(deliveries) > 1 or len(evidence) == 1 else None
+    before = [exchange for exchange in exchanges if exchange.at_ns < last.at_ns]
+    done = any(e.verb == "complete" and e.result is Result.OK for e in before if e.evidence)
+    again = any(exchange.delivers(subjects) for exchange in before)
+    names = [item.id for item in last.delivers(subjects)]
+    return last.op if done or again or len(names) > len(set(names)) else None
 
 
-def _fold(exchanges: Sequence[Exchange]) -> list[list[Exchange]]:
+def _fold(exchanges: Sequence[Exchange], subjects: frozenset[str]) -> list[list[Exchange]]:
     """Neighbours that are alike, and no evidence, in one group: forty empty claims are one lane."""
     groups: list[list[Exchange]] = []
     for exchange in exchanges:
-        if groups and not exchange.evidence and _kind(groups[-1][0]) == _kind(exchange):
+        if groups and not exchange.evidence and _kind(groups[-1][0], subjects) == _kind(exchange, subjects):
             groups[-1].append(exchange)
         else:
             groups.append([exchange])
     return groups
 
 
-def _kind(exchange: Exchange) -> tuple[object, ...]:
-    if exchange.evidence or exchange.items:
+def _kind(exchange: Exchange, subjects: frozenset[str]) -> tuple[object, ...]:
+    if exchange.evidence or exchange.delivers(subjects):
         return (exchange.op,)
     code = exchange.answer.code if exchange.answer else ""
-    return (exchange.verb, exchange.result, code, exchange.invoke.message)
+    return (exchange.verb, exchange.result, code, exchange.invoke.message, bool(exchange.items))
 
 
 @dataclass(frozen=True)
@@ -155,7 +161,7 @@ class _Drawer:
         bars = [bar for exchange in group for bar in self._bars(exchange)]
         return Lane(
             label=f"{first.verb} {first.name}" if len(group) == 1 else f"{first.verb} ×{len(group)}",
-            detail=said(first, self.subjects),
+            detail=said(first, self.subjects) if len(group) == 1 or not first.items else _OTHERS,
             bars=tuple(bars),
             marks=tuple(self._marks(first)) if len(group) == 1 else (),
             evidence=first.evidence,
@@ -242,6 +248,8 @@ def _delivered(exchange: Exchange, subjects: frozenset[str]) -> str:
     number = "1 message" if len(items) == 1 else f"{len(items)} messages"
     if not wanted:
         return f"{number}, not this one"
+    if len(wanted) > len({item.id for item in wanted}):
+        return f"{number}, this one {len(wanted)} times"
     attempts = {item.attempts for item in wanted}
     return f"{number}, attempts {attempts.pop()}" if len(attempts) == 1 else number
 

@@ -10,8 +10,9 @@ from typing import Final
 from markupsafe import Markup, escape
 
 from queueproof.report import svg
+from queueproof.report.cards import Card, Group, Part
 from queueproof.report.exchange import Exchange, as_curl
-from queueproof.report.story import Card, Group, Part, Story
+from queueproof.report.story import Story
 from queueproof.report.text import fit, seconds, span
 from queueproof.report.timeline import Shade, said
 
