@@ -23,7 +23,7 @@ async def test_replay_gives_the_first_id(case: Case) -> None:
     Keys as people make them (long, with spaces, not ASCII, like numbers). Repeated with other labels (which may also be
     refused, but is no new message), at once, after other messages, and after the first was claimed: a publish is
     repeated because its answer was lost, and a consumer may be quick.
-    """    """
+    """
     queue = await case.queue()
     originals = [await keyed(queue, case.world.token(), n) for n in range(3)]
     for form in KEYS:
