@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import time
-from functools import partial
 
 from queueproof.contract import wire
 from queueproof.drive.case import Case, proves, spell
@@ -94,10 +93,10 @@ async def test_neighbours_leave_a_hold_alone(case: Case) -> None:
         held.setdefault(delivery.message, delivery)
     done, failed, freed, longer, seen, again, *_ = messages
     await queue.complete(held[done])
-    for verb, message in (("fail", failed), ("release", freed)):
-        await case.send(CALLS[verb](queue.scope, held[message].id))
+    await case.send(wire.fail(queue.scope, held[failed].id, reason="on purpose"))
+    await case.send(wire.release(queue.scope, held[freed].id))
+    for message in (done, failed, freed):
         held.pop(message)
-    held.pop(done)
     await case.send(wire.extend(queue.scope, held[longer].id, visibility_timeout_s=VERY_LONG_HOLDS_S[1]))
     with contextlib.suppress(NotSupported):
         await queue.read(seen)
@@ -107,9 +106,6 @@ async def test_neighbours_leave_a_hold_alone(case: Case) -> None:
         await case.send(wire.change_queue(queue.scope, queue.id, verb))
     until_ns = time.monotonic_ns() + round(2.5 * S)
     await hidden(case, queue, held, until_ns, hold_s=VERY_LONG_HOLDS_S[0])
-
-
-CALLS = {"fail": partial(wire.fail, reason="on purpose"), "release": wire.release}
 
 
 async def hidden(

@@ -35,8 +35,13 @@ class LagMeter:
             await asyncio.sleep(SAMPLE_S)
             self.lags_ns.append(max(0, time.monotonic_ns() - due_ns))
 
-    def quiet(self, slack_s: float) -> bool:
-        return max(self.lags_ns, default=0) < slack_s * SLACK_SHARE * 1e9
+    def mark(self) -> int:
+        """A point in time for `quiet`."""
+        return len(self.lags_ns)
+
+    def quiet(self, slack_s: float, since: int = 0) -> bool:
+        """Whether the loop was never late by a share of the slack that matters, since that mark."""
+        return max(self.lags_ns[since:], default=0) < slack_s * SLACK_SHARE * 1e9
 
 
 def certificate(meter: LagMeter, client: Client, slack_s: float) -> Noise:
