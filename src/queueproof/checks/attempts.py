@@ -24,8 +24,8 @@ CHECK = "attempts"
 def check_attempts(history: History | Facts, *, unmodelled: Collection[str] = ()) -> list[Finding]:
     """CLAIM-4; servers that omit `attempts` are not judged here."""
     facts = facts_of(history, unmodelled=unmodelled)
-    table = facts.deliveries.select("row", "op", "inv", "ret", "q", "m", "t", "attempts", "dom")
-    table = facts.of_one_clock(table.join(facts.home, on="t", how="left"))
+    table = facts.deliveries.select("row", "op", "inv", "ret", "q", "m", "t", "attempts", "dom", "home")
+    table = facts.of_one_clock(table)
     at_home = (pl.col("home") == pl.col("q")).fill_null(False) & pl.col("attempts").is_not_null()
     high = _too_high(facts, table.filter(at_home), table)
     low = _too_low(facts, table.filter(at_home & (pl.col("m").is_duplicated() | (pl.col("attempts") < 1))))
@@ -54,7 +54,10 @@ def _too_high(facts: Facts, judged: pl.DataFrame, every: pl.DataFrame) -> pl.Dat
         judged = judged.join(unknown.group_by("q").agg(all=pl.len().cast(pl.Int64)), on="q", how="left")
         judged = judged.with_columns(count=pl.max_horizontal("count", "all"))
     begun = (
-        every.select("m", "inv").sort("inv").with_columns(begun=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("m"))
+        every.select("m", "inv")
+        .join(judged.select("m").unique(), on="m", how="semi")
+        .sort("inv")
+        .with_columns(begun=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("m"))
     )
     judged = judged.join_asof(
         begun.rename({"inv": "begun_inv"}),

@@ -16,7 +16,9 @@ def check_batch(history: History | Facts, *, unmodelled: Collection[str] = ()) -
     """CLAIM-5; claims that asked for no particular number, or for less than one, are not judged."""
     facts = facts_of(history, unmodelled=unmodelled)
     asked = facts.claims.filter(pl.col("limit") >= 1).select("op", "limit")
-    sizes = facts.deliveries.group_by("op").agg(size=pl.len())
+    smallest = asked["limit"].min()
+    long = facts.deliveries.filter(pl.col("position") >= pl.lit(smallest)).select("op").unique()
+    sizes = facts.deliveries.join(long, on="op", how="semi").group_by("op").agg(size=pl.len())
     over = asked.join(sizes, on="op", how="inner").filter(pl.col("size") > pl.col("limit")).sort("op")
     calls = names(facts, over["op"].head(1000))
 

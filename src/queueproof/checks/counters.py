@@ -76,9 +76,7 @@ def _rest(facts: Facts, settle_ns: int, slack_ns: int) -> pl.DataFrame:
         .group_by("q")
         .agg(rest=pl.col("at").max(), last=pl.col("inv").max())
     )
-    strangers = facts.deliveries.join(facts.home, on="t", how="left").filter(
-        (pl.col("home") != pl.col("q")).fill_null(True)
-    )
+    strangers = facts.deliveries.filter((pl.col("home") != pl.col("q")).fill_null(True))
     return rest.filter(pl.col("rest") < FOREVER).join(strangers.select("q").unique(), on="q", how="anti")
 
 

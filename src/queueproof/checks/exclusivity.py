@@ -171,8 +171,9 @@ def _twins(facts: Facts, repeated: pl.DataFrame) -> pl.DataFrame:
 
     One after the other they are the attempts check's (attempts.py): there the counter, not the lock, is what failed.
     """
-    same = repeated.filter(pl.col("attempts").is_not_null()).join(facts.home, on="t", how="inner")
-    same = same.filter(pl.col("home") == pl.col("q")).filter(pl.struct("m", "attempts").is_duplicated())
+    same = repeated.filter(pl.col("attempts").is_not_null() & (pl.col("home") == pl.col("q"))).filter(
+        pl.struct("m", "attempts").is_duplicated()
+    )
     if same.height == 0:
         return _none()
     releases = facts.frees.filter(pl.col("verb") == "release").select("m", "ret", at="inv")

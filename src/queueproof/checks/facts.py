@@ -23,10 +23,11 @@ HAPPENED = pl.col("result").is_in(["ok", "unknown"])  # may have had its effect:
 
 @dataclass(frozen=True)
 class Coding:
-    """How names become codes: a hash with a seed, and whether a message's id needs its scope to be told apart."""
+    """How names become codes: a hash with a seed, or, for columns kept as categories, the category's number."""
 
     seed: int
-    scoped: bool
+    scoped: bool  # whether a message's id needs its scope to be told apart
+    categories: frozenset[str] = frozenset()  # columns of the history that are categories
 
     def queue(self) -> pl.Expr:
         return self._within_scope("queue").alias("q")
@@ -36,28 +37,27 @@ class Coding:
 
     def name(self, column: str) -> pl.Expr:
         """The code of a name; null for none, which "" means too."""
-        return pl.when(pl.col(column).cast(pl.String) != "").then(self._hash(column))
+        return pl.when(pl.col(column) != "").then(self.text(column))
 
     def text(self, column: str) -> pl.Expr:
         """The code of a text in which "" means itself."""
-        return pl.when(pl.col(column).is_not_null()).then(self._hash(column))
+        if column in self.categories:
+            return pl.col(column).cast(pl.Categorical).to_physical().cast(pl.UInt64)
+        text = pl.col(column).cast(pl.String)
+        return pl.when(text.is_not_null()).then(text.hash(seed=self.seed))
 
     def _within_scope(self, column: str) -> pl.Expr:
-        name = self.name(column)
-        return pl.when(name.is_not_null()).then(
-            name ^ pl.col("scope").cast(pl.String).hash(seed=self.seed + len(SEEDS))
-        )
-
-    def _hash(self, column: str) -> pl.Expr:
-        return pl.col(column).cast(pl.String).hash(seed=self.seed)
+        scope = self.text("scope") * 0x9E3779B97F4A7C15  # spread, so that categories' small numbers do not collide
+        return self.name(column) ^ scope.fill_null(0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
     """The tables that the checks work on; made by `facts_of`.
 
-    Columns named alike mean the same: `m` message, `t` token, `q` queue, `k` key, `dom` clock
-    domain (all UInt64 codes, null when none), `inv`, `ret` (FOREVER when unknown), `ok` (Boolean).
+    Columns named alike mean the same: `m` message, `t` token, `q` queue, `k` key, `body` digest, `dom` clock domain
+    (all UInt64 codes, null when none), `inv`, `ret` (FOREVER when unknown), `ok` (Boolean), `home` the one queue that a
+    token was published to, `born` the invocation of its first publish.
     """
 
     history: History
@@ -65,7 +65,8 @@ class Facts:
     queues: pl.DataFrame  # scope queue q
     publishes: pl.DataFrame  # op inv ret ok q m t k body rank untimed dom; those that may have happened
     claims: pl.DataFrame  # op inv ret ok q timeout limit dom; those that may have happened
-    deliveries: pl.DataFrame  # row op position inv ret timeout q m t attempts body dom
+    deliveries: pl.DataFrame  # row op position inv ret timeout q m t attempts body dom home born
+    strays: pl.DataFrame  # row: deliveries that are not just what an acknowledged publish said (id, token and body)
     frees: pl.DataFrame  # op verb inv ret ok m dom; complete, fail, release that may have happened
     extends: pl.DataFrame  # op inv ret ok timeout m dom
 
@@ -80,10 +81,9 @@ class Facts:
         return self.publishes.filter("untimed").select("m", "t")
 
     @cached_property
-    def home(self) -> pl.DataFrame:
-        """Each published token's queue: t, home; tokens published to several queues are in none."""
-        tokens = self.publishes.filter(pl.col("t").is_not_null()).select("t", "q").unique()
-        return tokens.filter(~pl.col("t").is_duplicated()).rename({"q": "home"})
+    def first_free(self) -> pl.DataFrame:
+        """When a complete, fail or release of each message was first invoked: m, freed."""
+        return self.frees.group_by("m").agg(freed=pl.col("inv").min())
 
     @cached_property
     def unknown_claims(self) -> pl.DataFrame:
@@ -144,79 +144,92 @@ def _coding(history: History) -> Coding:
         .collect()
         .item()
     )
+    categories = frozenset(name for name, kind in calls.schema.items() if kind == pl.Categorical)
     names = [
-        calls["message"],
-        deliveries["message"],
-        calls["token"],
-        deliveries["token"],
-        calls["key"],
-        calls["domain"],
+        _names(calls["message"], deliveries["message"]),
+        _names(calls["token"], deliveries["token"]),
+        _names(calls["key"]),
+        _names(calls["body"], deliveries["body"]),
     ]
-    names = [name.cast(pl.String).unique() for name in names]
     queues = calls.select("scope", "queue").unique()
-    messages = (
-        pl.concat(ids).unique().collect() if scoped else pl.DataFrame(schema={"scope": pl.String, "message": pl.String})
-    )
+    messages = pl.concat(ids).unique().collect() if scoped else pl.DataFrame(schema=dict.fromkeys(_ID, pl.String))
     for seed in SEEDS:
-        coding = Coding(seed, scoped)
-        if (
-            all(name.hash(seed=seed).n_unique() == len(name) for name in names)
-            and queues.select(coding.queue()).filter(pl.col("q").is_not_null()).n_unique()
-            == queues.filter(pl.col("queue") != "").height
-            and messages.select(coding.message())["m"].n_unique() == messages.height
+        coding = Coding(seed, scoped, categories)
+        if all(name.hash(seed=seed).n_unique() == len(name) for name in names) and all(
+            table.select(code).to_series().drop_nulls().n_unique() == table.filter(pl.col(column) != "").height
+            for table, code, column in ((queues, coding.queue(), "queue"), (messages, coding.message(), "message"))
         ):
             return coding
     raise ValueError("no seed gives the names of this history different codes")
 
 
+_ID = ("scope", "message")
+
+
+def _names(*columns: pl.Series) -> pl.Series:
+    """The different names in columns of which the first holds most of the others'."""
+    first, *others = (column.cast(pl.String).unique() for column in columns)
+    return pl.concat([first, *others]).unique() if others else first.drop_nulls()
+
+
 def _tables(history: History, coding: Coding) -> Facts:
-    happened = history.calls.lazy().filter(HAPPENED)
     ok = (pl.col("result") == "ok").alias("ok")
     when = ["op", "inv", pl.when(ok).then(pl.col("ret")).fill_null(FOREVER).alias("ret"), ok]
     q, m, dom, t = coding.queue(), coding.message(), coding.name("domain").alias("dom"), coding.name("token").alias("t")
-    verb = pl.col("verb").cast(pl.String)
-    publishes, claims, frees, extends, deliveries = pl.collect_all(
-        [
-            happened.filter(verb == "publish").select(
-                *when, q, m, t, coding.text("key").alias("k"), "body", "rank", "untimed", dom
-            ),
-            happened.filter(verb == "claim").select(*when, q, "timeout", "limit", dom),
-            happened.filter(verb.is_in(["complete", "fail", "release"])).select(verb, *when, m, dom),
-            happened.filter(verb == "extend").select(*when, "timeout", m, dom),
-            history.deliveries.lazy()
-            .with_row_index("row")
-            .select("row", "op", "position", "inv", "ret", "timeout", q, m, t, "attempts", "body", dom)
-            .filter(pl.col("m").is_not_null()),
-        ]
+    body = coding.name("body").alias("body")
+    of = {verb: history.calls.filter(HAPPENED & (pl.col("verb") == verb)) for verb in _VERBS}
+    publishes = of["publish"].select(*when, q, m, t, coding.text("key").alias("k"), body, "rank", "untimed", dom)
+    ends = [of[verb].select(pl.lit(verb).alias("verb"), *when, m, dom) for verb in ("complete", "fail", "release")]
+    found = history.deliveries.with_row_index("row").select(
+        "row", "op", "position", "inv", "ret", "timeout", q, m, t, "attempts", body, dom
     )
+    deliveries, strays = _settled(publishes, found.filter(pl.col("m").is_not_null()))
     return Facts(
         history=history,
         coding=coding,
-        queues=history.calls.select(pl.col("scope", "queue").cast(pl.String), q).unique().drop_nulls("q"),
+        queues=history.calls.select("scope", "queue")
+        .unique()
+        .select(pl.col("scope", "queue").cast(pl.String), q)
+        .drop_nulls("q"),
         publishes=publishes,
-        claims=claims,
-        deliveries=_settled(publishes, deliveries),
-        frees=frees,
-        extends=extends,
+        claims=of["claim"].select(*when, q, "timeout", "limit", dom),
+        deliveries=deliveries,
+        strays=strays,
+        frees=pl.concat(ends),
+        extends=of["extend"].select(*when, "timeout", m, dom),
     )
 
 
-def _settled(publishes: pl.DataFrame, deliveries: pl.DataFrame) -> pl.DataFrame:
-    """Deliveries under the token that their id was published with, whatever the delivered body says.
+_VERBS = ("publish", "claim", "complete", "fail", "release", "extend")
+
+
+def _settled(publishes: pl.DataFrame, deliveries: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Deliveries under the token that their id was published with, whatever the delivered body says; and the strays.
 
     A swapped body is one violation (integrity.py); it must not make two messages seem to have changed places as well.
     """
-    named = publishes.filter(pl.col("ok") & pl.col("m").is_not_null() & pl.col("t").is_not_null()).select("m", "t")
-    odd = deliveries.select("row", "m", "t").join(named, on=["m", "t"], how="anti")
-    if odd.height == 0:
-        return deliveries
-    one = named.join(odd.select("m"), on="m", how="semi").unique()
+    named = publishes.filter(pl.col("ok") & pl.col("m").is_not_null() & pl.col("t").is_not_null())
+    strays = deliveries.join(named.select("m", "t", "body"), on=["m", "t", "body"], how="anti").select("row", "m", "t")
+    odd = strays.join(named.select("m", "t"), on=["m", "t"], how="anti")
+    one = named.select("m", "t").join(odd.select("m"), on="m", how="semi").unique()
     one = one.filter(~pl.col("m").is_duplicated()).rename({"t": "own"})
     right = odd.join(one, on="m").select("row", "own")
-    if right.height == 0:
-        return deliveries
-    deliveries = deliveries.join(right, on="row", how="left", maintain_order="left")
-    return deliveries.with_columns(t=pl.coalesce("own", "t")).drop("own")
+    if right.height:
+        deliveries = deliveries.join(right, on="row", how="left", maintain_order="left")
+        deliveries = deliveries.with_columns(t=pl.coalesce("own", "t")).drop("own")
+    return deliveries.join(_homes(publishes), on="t", how="left", maintain_order="left"), strays.select("row")
+
+
+def _homes(publishes: pl.DataFrame) -> pl.DataFrame:
+    """Each published token's queue and earliest publish: t, home, born; home is null when there are several queues."""
+    tokens = publishes.filter(pl.col("t").is_not_null()).select("t", home="q", born="inv")
+    again = tokens["t"].is_duplicated()
+    several = (
+        tokens.filter(again)
+        .group_by("t")
+        .agg(home=pl.when(pl.col("home").n_unique() == 1).then(pl.col("home").first()), born=pl.col("born").min())
+    )
+    return pl.concat([tokens.filter(~again), several])
 
 
 def _without(facts: Facts, queues: Collection[str]) -> Facts:
@@ -234,6 +247,7 @@ def _without(facts: Facts, queues: Collection[str]) -> Facts:
         queues=facts.queues,
         publishes=others(facts.publishes),
         deliveries=others(facts.deliveries),
+        strays=facts.strays,
         claims=facts.claims,
         frees=facts.frees,
         extends=facts.extends,

@@ -31,10 +31,12 @@ def check_ghosts(
 
 def _ghosts(facts: Facts) -> list[Finding]:
     published = facts.publishes.filter(pl.col("t").is_not_null())
-    seen = facts.deliveries.select("t", "m", "q", "row", "op", "inv").join(
-        published.select("t", "q").unique(), on=["t", "q"], how="semi"
-    )
-    # most tokens have one id: look only at those with two
+    # most tokens have one id: look only at those delivered under an unanswered one, or published again
+    strays = facts.deliveries.join(facts.strays, on="row", how="semi").select("t")
+    doubtful = pl.concat([strays, published.filter(pl.col("t").is_duplicated()).select("t")]).drop_nulls().unique()
+    published = published.join(doubtful, on="t", how="semi")
+    seen = facts.deliveries.join(doubtful, on="t", how="semi").select("t", "m", "q", "row", "op", "inv")
+    seen = seen.join(published.select("t", "q").unique(), on=["t", "q"], how="semi")
     answered = published.filter("ok").select("t", "m").drop_nulls()
     ids = pl.concat([seen.select("t", "m"), answered]).unique()
     several = ids.filter(pl.col("t").is_duplicated()).group_by("t").agg(ids=pl.len())
@@ -68,9 +70,7 @@ def _ghost(row: Row) -> Finding:
 
 
 def _phantoms(facts: Facts, token_prefix: str | None) -> list[Finding]:
-    made = facts.publishes.filter(pl.col("t").is_not_null()).group_by("t").agg(made=pl.col("inv").min())
-    found = facts.deliveries.select("row", "op", "inv", "ret", "t").filter(pl.col("t").is_not_null())
-    found = found.join(made, on="t", how="left")
+    found = facts.deliveries.filter(pl.col("t").is_not_null()).select("row", "op", "inv", "ret", "t", made="born")
     early = (pl.col("made") > pl.col("ret")).fill_null(False) & pl.lit(facts.one_clock)
     found = found.filter(early | pl.col("made").is_null())
     if found.height == 0:

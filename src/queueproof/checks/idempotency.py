@@ -39,19 +39,21 @@ def check_idempotency(history: History | Facts, *, unmodelled: Collection[str] =
 def _two_answers(facts: Facts, keyed: pl.DataFrame) -> list[Finding]:
     """Two ok answers for one key in one queue with different ids, or to different bodies."""
     ok = keyed.filter(pl.col("ok") & pl.col("m").is_not_null())
-    several = ok.filter(pl.struct("q", "k").is_duplicated()).sort("q", "k", "ret", "op")
+    several = ok.filter(pl.col("k").is_duplicated()).sort("q", "k", "ret", "op")
     register = ["op", "inv", "ret", "m", "body", "dom", "untimed"]
     firsts = several.unique(["q", "k"], keep="first", maintain_order=True)
     firsts = firsts.select("q", "k", *(pl.col(name).alias(f"first_{name}") for name in register))
     pairs = several.join(firsts, on=["q", "k"], how="inner").filter(pl.col("op") != pl.col("first_op"))
-    known = (pl.col("body") != "") & (pl.col("first_body") != "")
-    pairs = pairs.with_columns(other_body=known & (pl.col("body") != pl.col("first_body")))
+    pairs = pairs.with_columns(other_body=(pl.col("body") != pl.col("first_body")).fill_null(False))
     pairs = pairs.filter(
         (pl.col("other_body") | (pl.col("m") != pl.col("first_m"))) & (pl.col("dom") == pl.col("first_dom"))
     )
     pairs = pairs.filter(~pl.col("untimed") & ~pl.col("first_untimed"))
     span = pl.max_horizontal("ret", "first_ret") - pl.min_horizontal("inv", "first_inv")
-    pairs = _with_end(facts, pairs.filter(span <= KEY_LIFETIME_NS)).sort("inv", "op")
+    pairs = pairs.filter(span <= KEY_LIFETIME_NS)
+    if pairs.height == 0:
+        return []
+    pairs = _with_end(facts, pairs).sort("inv", "op")
     calls = names(facts, [*pairs["op"].head(1000), *pairs["first_op"].head(1000)])
     return tell(facts, pairs, lambda row: _contradiction(row, calls))
 
@@ -111,10 +113,12 @@ def _two_messages(facts: Facts) -> list[Finding]:
             sent=pl.col("inv").min(),
             last_ret=pl.col("ret").max(),
             q=pl.col("q").first(),
-            one=one_register & ~pl.col("untimed").any(),
+            one=one_register & ~pl.col("untimed").any() & (pl.len() > 1),
         )
     )
     tokens = tokens.filter("one")
+    if tokens.height == 0:
+        return []
     seen = facts.deliveries.join(tokens.select("t", "q"), on=["t", "q"], how="semi").sort("ret", "row")
     firsts = seen.unique(["t", "m"], keep="first", maintain_order=True)
     twice = firsts.filter(pl.col("t").is_duplicated())
@@ -131,8 +135,8 @@ def _two_messages(facts: Facts) -> list[Finding]:
 
 def _keyed_again(facts: Facts) -> pl.Series:
     """Tokens published more than once under a key; one publish that made two messages is a ghost (loss.py)."""
-    again = facts.publishes.filter(pl.col("t").is_not_null() & pl.col("t").is_duplicated() & pl.col("k").is_not_null())
-    return again["t"].unique()
+    keyed = facts.publishes.filter(pl.col("t").is_not_null() & pl.col("k").is_not_null()).select("t")
+    return keyed.filter(pl.col("t").is_duplicated())["t"].unique()
 
 
 def _duplicate(row: Row) -> Finding:

@@ -32,29 +32,35 @@ def check_integrity(
 
 
 def _bodies(facts: Facts) -> list[Finding]:
-    found = facts.deliveries.filter(pl.col("body") != "").select("row", "op", "inv", "m", "t", "body")
+    found = facts.deliveries.join(facts.strays, on="row", how="semi").filter(pl.col("body").is_not_null())
+    found = found.select("row", "op", "inv", "m", "t", "body")
+    if found.height == 0:
+        return []
     published = facts.publishes.select("op", "m", "t", "body", "ok")
     wrong = []
     for name, table in (("t", published), ("m", published.filter("ok"))):
         known = table.filter(pl.col(name).is_not_null())
         first = known.unique(name, keep="first", maintain_order=True).select(name, publish="op", published="body")
-        odd = found.join(first, on=name, how="inner").filter(pl.col("published") != pl.col("body"))
+        odd = found.join(first, on=name, how="inner").filter(
+            pl.col("published").is_null() | (pl.col("published") != pl.col("body"))
+        )
         if odd.height:  # another publish of the same token or id may have carried this body, or an unrecorded one
             odd = odd.join(known.select(name, "body"), on=[name, "body"], how="anti")
-            odd = odd.join(known.filter(pl.col("body") == "").select(name), on=name, how="anti")
-        wrong.append(odd.select("row", "op", "inv", "publish", "published"))
+            odd = odd.join(known.filter(pl.col("body").is_null()).select(name), on=name, how="anti")
+        wrong.append(odd.select("row", "op", "inv", "publish"))
     found = pl.concat(wrong).unique("row", keep="first", maintain_order=True).sort("inv", "row")
-    return tell(facts, found, _body)
+    publishes = names(facts, found["publish"].head(1000))
+    return tell(facts, found, lambda row: _body(row, publishes[row["publish"]]))
 
 
-def _body(row: Row) -> Finding:
+def _body(row: Row, publish: Row) -> Finding:
     delivery = row["row"]
     return Finding(
         check=CHECK,
         requirement="PUB-5",
         summary=f"message {delivery['message']} was delivered with a body that was not published for it",
         operations=(row["publish"], row["op"]),
-        proof=f"digest of the delivered body {delivery['body']} ≠ digest of the published body {row['published']}",
+        proof=f"digest of the delivered body {delivery['body']} ≠ digest of the published body {publish['body']}",
         assumes=("equal digests mean equal JSON, types included", ALL_RECORDED),
         message=delivery["message"],
         queue=delivery["queue"],
@@ -67,11 +73,13 @@ def _body(row: Row) -> Finding:
 def _queues(facts: Facts, dead_letter: Collection[str] | None) -> list[Finding]:
     """Deliveries from one of the run's own queues to which the token was never published."""
     published = facts.publishes.filter(pl.col("t").is_not_null())
-    places = published.select("t", "q").unique()
     ours = facts.publishes.filter("ok").select("q").unique()
-    strays = facts.deliveries.select("row", "op", "inv", "q", "m", "t").filter(pl.col("t").is_not_null())
+    strays = facts.deliveries.filter(pl.col("born").is_not_null() & (pl.col("home") != pl.col("q")).fill_null(True))
+    strays = strays.select("row", "op", "inv", "q", "m", "t")
+    published = published.join(strays.select("t").unique(), on="t", how="semi")
+    places = published.select("t", "q").unique()
     first = published.unique("t", keep="first", maintain_order=True).select("t", publish="op", home="q")
-    strays = strays.join(first, on="t", how="inner").filter(pl.col("home") != pl.col("q"))
+    strays = strays.join(first, on="t", how="inner")
     if strays.height:
         strays = strays.join(places, on=["t", "q"], how="anti").join(ours, on="q", how="semi")
         strays = strays.filter(~pl.col("q").is_in(facts.codes(dead_letter or ())))

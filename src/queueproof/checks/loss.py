@@ -78,8 +78,8 @@ def _judge(facts: Facts, drain: Drain, read: pl.DataFrame) -> pl.DataFrame:
     """One row a violation: op (of the publish), verdict, and the numbers of its proof."""
     queues = facts.codes(drain.queues)
     mine = facts.timed(facts.publishes.filter(pl.col("ok") & pl.col("q").is_in(queues)))
-    mine = mine.filter(pl.col("m").is_not_null() & pl.col("t").is_not_null()).sort("inv").unique("m", keep="first")
-    open_ones = _unsettled(facts, mine).join(read, on="m", how="left")
+    mine = mine.filter(pl.col("m").is_not_null() & pl.col("t").is_not_null()).select("op", "inv", "ret", "q", "m", "t")
+    open_ones = _unsettled(facts, mine).sort("inv").unique("m", keep="first").join(read, on="m", how="left")
     if open_ones.height == 0:
         return _verdict(open_ones.with_columns(need=pl.lit(0, pl.Int64), quiet=pl.lit(0, pl.Int64)), "")
     open_ones = open_ones.with_columns(quiet=pl.lit(drain.quiet_from_ns, pl.Int64), need=_needed(facts, drain, queues))
@@ -98,9 +98,11 @@ def _unsettled(facts: Facts, mine: pl.DataFrame) -> pl.DataFrame:
     Adds `handled`: may have been claimed, failed or released; `moved`: seen in another queue; `seen`: delivered at all.
     """
     done = facts.frees.filter(pl.col("verb") == "complete").select("m").unique()
-    ids = pl.concat([facts.publishes.select("t", "m"), facts.deliveries.select("t", "m")]).drop_nulls().unique()
-    settled = ids.join(done, on="m", how="semi").select("t").unique()
-    mine = mine.join(settled, on="t", how="anti").join(done, on="m", how="anti")
+    mine = mine.join(done, on="m", how="anti")  # nearly all, before anything costly
+    own = mine.select("t").unique()
+    ids = pl.concat([t.select("t", "m").join(own, on="t", how="semi") for t in (facts.publishes, facts.deliveries)])
+    settled = ids.drop_nulls().join(done, on="m", how="semi").select("t").unique()
+    mine = mine.join(settled, on="t", how="anti")
     if mine.height == 0:
         mine = mine.with_columns(seen=False, moved=False, handled=False, more=pl.lit(0, pl.Int64))
         return mine.with_columns(state=pl.lit(None, pl.String)).drop("state")

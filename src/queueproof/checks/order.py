@@ -90,37 +90,25 @@ def _messages(facts: Facts, queues: list[int], *, ranked: bool, deadlines: bool)
     ).select(_COLUMNS)
 
 
-_COLUMNS = (
-    "t",
-    "q",
-    "publish",
-    "born",
-    "sure",
-    "rank",
-    "row",
-    "op",
-    "position",
-    "inv",
-    "ret",
-    "one",
-    "unknown",
-    "waited",
-    "first_one",
-)
+_COLUMNS = ["t", "q", "publish", "born", "sure", "rank", "row", "op", "position", "inv", "ret", "one", "unknown"]
+_COLUMNS += ["waited", "first_one"]
 
 
 def _born(publishes: pl.DataFrame, facts: Facts, *, ranked: bool, deadlines: bool) -> pl.DataFrame:
-    sole = publishes.join(facts.home.select("t"), on="t", how="semi")
+    twice = facts.publishes.filter(pl.col("t").is_not_null()).select("t", "q").filter(pl.col("t").is_duplicated())
+    roaming = twice.group_by("t").agg(places=pl.col("q").n_unique()).filter(pl.col("places") > 1)
+    sole = publishes.join(roaming, on="t", how="anti") if roaming.height else publishes
     if ranked:
         sole = sole.filter(pl.col("rank").is_not_null())
     if not deadlines:
         sole = sole.join(facts.untimed.select("t").drop_nulls().unique(), on="t", how="anti")
     again = sole.filter(pl.col("t").is_duplicated())
     once = sole.filter(~pl.col("t").is_duplicated()).select(
-        "t", "q", "dom", publish="op", born="inv", sure=pl.when("ok").then("ret").otherwise(FOREVER), rank="rank"
+        "t", "q", "m", "dom", publish="op", born="inv", sure=pl.when("ok").then("ret").otherwise(FOREVER), rank="rank"
     )
     several = again.group_by("t").agg(
         q=pl.col("q").first(),
+        m=pl.col("m").drop_nulls().first(),
         dom=pl.col("dom").first(),
         publish=pl.col("op").first(),
         born=pl.col("inv").min(),
@@ -139,18 +127,27 @@ def _one_clock_queues(facts: Facts, publishes: pl.DataFrame) -> pl.DataFrame:
 
 
 def _first_deliveries(facts: Facts, queues: list[int]) -> pl.DataFrame:
-    """Each token's first delivery from any queue; `at_home` if it came from one of the queues."""
-    firsts = facts.deliveries.filter(pl.col("t").is_not_null()).unique("t", keep="first", maintain_order=True)
-    return firsts.select("t", "row", "op", "position", "inv", "ret", "attempts", at_home=pl.col("q").is_in(queues))
+    """Each token's first delivery from any queue; `at_home` if it came from its own one."""
+    mine = facts.deliveries.filter(pl.col("t").is_not_null() & pl.col("home").is_in(queues))
+    mine = mine.select(
+        "t", "row", "op", "position", "inv", "ret", "attempts", taken="m", at_home=pl.col("q") == pl.col("home")
+    )
+    again = mine["t"].is_duplicated()
+    return pl.concat([mine.filter(~again), mine.filter(again).unique("t", keep="first", maintain_order=True)])
 
 
 def _first_touch(facts: Facts, table: pl.DataFrame) -> pl.DataFrame:
     """Adds `touched`: when a complete, fail, release or extend of the token's message was first invoked."""
-    ids = pl.concat([facts.publishes.select("t", "m"), facts.deliveries.select("t", "m")]).drop_nulls().unique()
-    touches = pl.concat([facts.frees.select("m", "inv"), facts.extends.select("m", "inv")])
-    first = touches.group_by("m").agg(touched=pl.col("inv").min())
-    first = ids.join(first, on="m").group_by("t").agg(pl.col("touched").min())
-    return table.join(first, on="t", how="left").with_columns(pl.col("touched").fill_null(FOREVER + 1))
+    extended = facts.extends.group_by("m").agg(freed=pl.col("inv").min())
+    touched = pl.concat([facts.first_free, extended])
+    if extended.height:
+        touched = touched.group_by("m").agg(pl.col("freed").min())
+    table = table.join(touched.rename({"freed": "as_published"}), on="m", how="left")
+    differs = pl.col("taken").is_not_null() & pl.col("m").ne_missing(pl.col("taken"))
+    if table.select(differs.any()).item():  # published and delivered under different ids: both count
+        table = table.join(touched.rename({"m": "taken", "freed": "as_taken"}), on="taken", how="left")
+        table = table.with_columns(as_published=pl.min_horizontal("as_published", "as_taken"))
+    return table.with_columns(touched=pl.col("as_published").fill_null(FOREVER + 1))
 
 
 def _undisturbed(claimed: pl.DataFrame, disturbed: Sequence[tuple[int, int]]) -> pl.DataFrame:
@@ -163,10 +160,11 @@ def _undisturbed(claimed: pl.DataFrame, disturbed: Sequence[tuple[int, int]]) ->
 
 
 def _fifo(waiting: pl.DataFrame, claimed: pl.DataFrame) -> pl.DataFrame:
-    judged = _overtaken(waiting, claimed.with_columns(at=pl.col("born") - FIFO_GATE_NS), ["q"])
-    close = claimed.join(judged, on="t", how="anti")
-    close = _overtaken(waiting, close.with_columns(at=pl.col("born")), ["q"])
-    return pl.concat([judged, close.with_columns(sound=pl.lit(False))])
+    found = _overtaken(waiting, claimed.with_columns(at=pl.col("born")), ["q"])
+    gated = claimed.join(found, on="t", how="semi").with_columns(at=pl.col("born") - FIFO_GATE_NS)
+    judged = _overtaken(waiting, gated, ["q"])
+    close = found.join(judged, on="t", how="anti").with_columns(sound=pl.lit(False))
+    return pl.concat([judged, close])
 
 
 def _ranked(waiting: pl.DataFrame, claimed: pl.DataFrame, ordering: str) -> pl.DataFrame:
@@ -192,39 +190,31 @@ def _ranked(waiting: pl.DataFrame, claimed: pl.DataFrame, ordering: str) -> pl.D
 
 def _overtaken(waiting: pl.DataFrame, claimed: pl.DataFrame, by: list[str]) -> pl.DataFrame:
     """The claimed for which one that was there before `at` was first claimed only after they had come back."""
-    longest = waiting.with_columns(longest=pl.col("inv").cum_max().over(by))
-    leader = pl.col("inv") == pl.col("longest")
-    longest = longest.with_columns(
-        pl.when(leader).then(pl.col(name)).forward_fill().over(by).alias(f"other_{name}")
-        for name in ("t", "publish", "op", "sure", "one", "rank")
-    )
-    longest = longest.select(*by, "longest", pl.col("sure").alias("there"), pl.selectors.starts_with("other_"))
+    longest = waiting.select(*by, there="sure", longest=pl.col("inv").cum_max().over(by))
     joined = claimed.sort("at").join_asof(
         longest, left_on="at", right_on="there", by=by, allow_exact_matches=False, check_sortedness=False
     )
     over = joined.filter(pl.col("longest") > pl.col("ret"))
+    if over.height == 0:
+        return over.with_columns(**_nobody()).select(_PAIR)
+    names_of = [pl.col(name).alias(f"other_{name}") for name in ("t", "publish", "op", "sure", "one", "rank")]
+    other = waiting.select(*by, *names_of, longest="inv")
+    over = over.join(other, on=[*by, "longest"], how="inner").filter(pl.col("other_sure") < pl.col("at"))
+    over = over.unique("t", keep="first", maintain_order=True)
     sound = pl.col("ret") < pl.col("unknown")
     counted = pl.col("one") & (pl.col("other_one") | (pl.col("longest") == FOREVER))
     over = over.filter(sound | counted).with_columns(sound=sound & (pl.col("longest") < FOREVER))
     return over.select(_PAIR)
 
 
-_PAIR = (
-    "t",
-    "row",
-    "op",
-    "inv",
-    "ret",
-    "born",
-    "publish",
-    "rank",
-    "longest",
-    "other_publish",
-    "other_op",
-    "other_sure",
-    "other_rank",
-    "sound",
-)
+def _nobody() -> dict[str, pl.Expr]:
+    """The columns of an overtaken message, for rows that have none."""
+    missing = {name: pl.lit(None, pl.Int64) for name in ("other_publish", "other_op", "other_sure", "other_rank")}
+    return missing | {"longest": pl.lit(0, pl.Int64), "sound": pl.lit(False)}
+
+
+_PAIR = ["t", "row", "op", "inv", "ret", "born", "publish", "rank", "longest", "sound"]
+_PAIR += ["other_publish", "other_op", "other_sure", "other_rank"]
 
 
 def _within_answers(claimed: pl.DataFrame, ordering: str) -> pl.DataFrame:
@@ -235,8 +225,7 @@ def _within_answers(claimed: pl.DataFrame, ordering: str) -> pl.DataFrame:
     several = several.with_columns(best=best)
     worse = pl.col("best") < (pl.col("born") - FIFO_GATE_NS if ordering == "fifo" else pl.col("rank"))
     several = several.filter(worse)
-    missing = {name: pl.lit(None, pl.Int64) for name in ("other_publish", "other_op", "other_sure", "other_rank")}
-    return several.with_columns(**missing, longest=pl.lit(0, pl.Int64), sound=pl.lit(False)).select(_PAIR)
+    return several.with_columns(**_nobody()).select(_PAIR)
 
 
 # ── words ─────────────────────────────────────────────────────────────────────────────────────────────────────────

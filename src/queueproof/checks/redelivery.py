@@ -59,12 +59,13 @@ def _lapses(facts: Facts, bound_ns: int, max_retries: dict[str, int]) -> pl.Data
 
     Adds `lapsed` (L), `latest` (E), `next_inv` (the claim that brought it back, FOREVER if none did).
     """
-    table = facts.deliveries.select("row", "op", "inv", "ret", "timeout", "q", "m", "t", "attempts", "dom")
-    table = facts.of_one_clock(facts.timed(table)).join(facts.home, on="t").filter(pl.col("home") == pl.col("q"))
-    freed = facts.frees.group_by("m").agg(freed=pl.col("inv").min())
-    table = table.join(freed, on="m", how="left").with_columns(pl.col("freed").fill_null(FOREVER))
+    table = facts.deliveries.filter(pl.col("home") == pl.col("q")).select(
+        "row", "op", "inv", "ret", "timeout", "q", "m", "t", "attempts", "dom"
+    )
+    table = table.join(facts.first_free, on="m", how="left").with_columns(pl.col("freed").fill_null(FOREVER))
     # cheap first: what was completed before its lock could lapse is most of a history
     table = table.filter(pl.col("timeout").is_null() | (pl.col("freed") > pl.col("inv") + pl.col("timeout")))
+    table = facts.of_one_clock(facts.timed(table))
     extended = facts.extends.group_by("m").agg(more=pl.col("timeout").fill_null(FOREVER).sum(), all=pl.col("ok").all())
     table = table.join(extended, on="m", how="left").filter(pl.col("all").fill_null(True))
     slow = (pl.col("timeout") * (1 + CLOCK_DRIFT)).ceil().cast(pl.Int64) + CLOCK_STEP_NS
@@ -131,10 +132,10 @@ def _controlled(facts: Facts, lapses: pl.DataFrame) -> pl.DataFrame:
     """Those with a control: another message of the same timeout that lapsed, and came back between L and E."""
     if lapses.height == 0:
         return lapses
-    freed_later = facts.frees.group_by("m").agg(freed=pl.col("inv").min())
-    again = facts.deliveries.select("m", "inv", "ret", "timeout", "dom").sort("m", "inv")
+    again = facts.deliveries.filter(pl.col("m").is_duplicated())
+    again = again.select("m", "inv", "ret", "timeout", "dom").sort("m", "inv")
     again = again.with_columns(next_inv=pl.col("inv").shift(-1).over("m"), next_ret=pl.col("ret").shift(-1).over("m"))
-    again = again.filter(pl.col("next_inv") > pl.col("ret")).join(freed_later, on="m", how="left")
+    again = again.filter(pl.col("next_inv") > pl.col("ret")).join(facts.first_free, on="m", how="left")
     again = again.filter(pl.col("freed").fill_null(FOREVER) > pl.col("next_ret"))
     controls = again.select("timeout", "dom", back_inv="next_inv", back_ret="next_ret").sort("back_inv")
     joined = lapses.sort("lapsed").join_asof(

@@ -18,10 +18,12 @@ CHECK = "terminality"
 def check_terminality(history: History | Facts, *, unmodelled: Collection[str] = ()) -> list[Finding]:
     """DONE-4; one finding a delivery. Calls timed by different clocks are not compared."""
     facts = facts_of(history, unmodelled=unmodelled)
-    done = facts.frees.filter((pl.col("verb") == "complete") & pl.col("ok")).select("m", "dom", "ret", done="op")
-    done = done.sort("ret").unique(["m", "dom"], keep="first", maintain_order=True).rename({"ret": "done_ret"})
+    done = facts.frees.filter((pl.col("verb") == "complete") & pl.col("ok")).select(
+        "m", "dom", done_ret="ret", done="op"
+    )
     back = facts.deliveries.select("row", "op", "inv", "m", "dom").join(done, on=["m", "dom"], how="inner")
-    return tell(facts, back.filter(pl.col("inv") > pl.col("done_ret")).sort("inv", "row"), _finding)
+    back = back.filter(pl.col("inv") > pl.col("done_ret")).sort("inv", "row", "done_ret")
+    return tell(facts, back.unique("row", keep="first", maintain_order=True), _finding)
 
 
 def _finding(row: Row) -> Finding:
