@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from queueproof.errors import CorruptRunError
@@ -128,3 +129,16 @@ def test_a_requirement_that_this_version_does_not_know_is_shown_all_the_same(new
     result = RequirementResult(id="NEW-1", level="MUST", profile="core", outcome=Outcome.FAILED, summary="odd")
     (card,) = load_story(new_run().finish(Verdict.DOES_NOT_CONFORM, 1, result)).group(Group.NEW)
     assert (card.statement, card.summary) == ("", "odd")
+
+
+def test_no_secret_is_told_whoever_wrote_it_into_the_manifest(new_run: Builder) -> None:
+    run = new_run()
+    manifest = msgspec.structs.replace(
+        run.directory.manifest(),
+        target={"url": "https://user:pass@host/x", "kind": "url"},
+        options={"api_key": "sgk_1", "view_key": "sgk_2", "slack_s": 2, "out": None},
+    )
+    run.directory.write_manifest(manifest)
+    story = load_story(run.finish(Verdict.CONFORMS, 0))
+    assert story.target == "https://host/x"
+    assert story.facts == [("Target: kind", "url"), ("Option: slack s", 2)]

@@ -37,6 +37,16 @@ def command_for(manifest: Manifest | None, requirement: str) -> str:
     return _joined([*_without(words, _OWN), "--requirement", requirement])
 
 
+def harmless(value: str) -> str:
+    """An address without the credentials that a user may have written into it."""
+    return _CREDENTIALS.sub("", value)
+
+
+def is_secret(name: str) -> bool:
+    """Whether an option of this name holds a key."""
+    return bool(_KEY.match(f"--{name.replace('_', '-')}"))
+
+
 def _words(command: str) -> list[str]:
     try:
         return shlex.split(command)
@@ -55,7 +65,7 @@ def _without(words: list[str], options: frozenset[str]) -> list[str]:
         if name in options or _KEY.match(name):
             skip = not joined and name not in _FLAGS
             continue
-        kept.append(_CREDENTIALS.sub("", word))
+        kept.append(harmless(word))
     return kept
 
 

@@ -90,7 +90,7 @@ _PANELS: Final[tuple[tuple[str, bool, tuple[tuple[str, str, str], ...]], ...]] =
     ("Messages a second", False, (("publish", "response", "published"), ("complete", "service", "completed"))),
     ("Response time, p99", True, (("publish_p99_us", "response", "publish"), ("claim_p99_us", "service", "claim"))),
     ("Backlog", False, (("backlog", "response", "messages not completed"),)),
-    ("Errors a second", False, (("errors", "lateness", "errors"),)),
+    ("Errors a second", False, (("errors", "errors", "calls that failed"),)),
 )
 
 

@@ -112,6 +112,8 @@ def _value(value: Any) -> str:
     """An observation's value in words, or as JSON."""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+        return ", ".join(value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 

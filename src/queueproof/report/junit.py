@@ -46,7 +46,7 @@ def _suite(root: ElementTree.Element, story: Story, name: str) -> ElementTree.El
     _property(properties, "run", story.run)
     _property(properties, "verdict", story.verdict)
     if manifest:
-        _property(properties, "target", str(manifest.target.get("url", "")))
+        _property(properties, "target", story.target)
         _property(properties, "queueproof", manifest.version)
     _property(properties, "reproduce", story.command)
     return suite

@@ -142,8 +142,8 @@ def _load(story: Story) -> list[str]:
 def _foot(story: Story) -> list[str]:
     lines = []
     if story.manifest:
-        url = story.manifest.target.get("url", "")
-        lines.append(f"Run {code(story.run)} against {code(url)}, queueproof {text(story.manifest.version)}")
+        target = code(story.target or "an unknown target")
+        lines.append(f"Run {code(story.run)} against {target}, queueproof {text(story.manifest.version)}")
     if story.results:
         lines += filter(None, (words.noise(story.results.noise), text(words.clean_up(story.results.clean_up))))
     return ["---", "\n".join(f"- {line}" for line in [*lines, f"Again: {code(story.command, 1_000)}"])]

@@ -7,13 +7,13 @@ file that cannot be trusted, raises CorruptRunError.
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from queueproof.errors import CorruptRunError, ExitCode
 from queueproof.evidence.results import Outcome, Results, Verdict
 from queueproof.evidence.run import MANIFEST, RESULTS, Manifest, RunDirectory
 from queueproof.report import words
-from queueproof.report.again import command_of
+from queueproof.report.again import command_of, harmless, is_secret
 from queueproof.report.cards import Card, Group, Part, build_cards, first_of_each
 from queueproof.report.exchange import MOST_EXCHANGES, Want, exchanges, pick
 from queueproof.report.load import load_troubles
@@ -51,6 +51,20 @@ class Story:
         if self.results is None or self.results.verdict is Verdict.NO_VERDICT:
             return "unsure"
         return "good" if self.results.exit_code == 0 else "bad"
+
+    @property
+    def target(self) -> str:
+        """The target's address, "" when it is not known."""
+        return harmless(str(self.manifest.target.get("url") or "")) if self.manifest else ""
+
+    @property
+    def facts(self) -> list[tuple[str, Any]]:
+        """What else the manifest tells of the target and of the options; no secret, whoever wrote it there."""
+        if self.manifest is None:
+            return []
+        told = [(f"Target: {name}", value) for name, value in self.manifest.target.items() if name != "url"]
+        told += [(f"Option: {name}", value) for name, value in self.manifest.options.items() if not is_secret(name)]
+        return [(name.replace("_", " "), value) for name, value in told if value not in (None, "", [], {}, ())]
 
     @property
     def verdict(self) -> str:

@@ -248,7 +248,7 @@ class _Page:
         self._title("This run")
         rows = []
         if story.manifest:
-            rows.append(("target", str(story.manifest.target.get("url", story.manifest.target))))
+            rows.append(("target", story.target))
         if story.results:
             rows += [
                 ("harness", words.noise(story.results.noise)),

@@ -19,8 +19,8 @@ from queueproof.report.timeline import Shade, said
 # All requests and answers of a page together; what is longer is in the history.
 _ALL_TEXT: Final = 300_000
 _LEAST_TEXT, _MOST_TEXT = 120, 1_500
-# Two sentences that share less than this are two sentences, not one with changes.
-_ALIKE: Final = 0.35
+# Two sentences that share less than this part of their words are two sentences, not one with changes.
+_ALIKE: Final = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,9 +141,10 @@ def _contrast(expected: str, seen: str) -> tuple[Markup, Markup]:
     left, right = (re.findall(r"\s+|[^\s]+", text) for text in (expected, seen))
     if not left or not right or len(left) + len(right) > 400:
         return escape("".join(left)), escape("".join(right))
-    matcher = difflib.SequenceMatcher(None, left, right, autojunk=False)
-    if matcher.ratio() < _ALIKE:
+    both = [[piece for piece in pieces if not piece.isspace()] for pieces in (left, right)]
+    if difflib.SequenceMatcher(None, both[0], both[1], autojunk=False).ratio() < _ALIKE:
         return escape("".join(left)), escape("".join(right))
+    matcher = difflib.SequenceMatcher(None, left, right, autojunk=False)
     codes = matcher.get_opcodes()
     return (
         _marked((code[0] != "equal", left[code[1] : code[2]]) for code in codes),
