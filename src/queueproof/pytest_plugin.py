@@ -20,7 +20,7 @@ from queueproof.drive.engine import CaseSpec
 from queueproof.drive.world import DEFAULT_SLACK_S, KEY_NAMES
 from queueproof.errors import ExitCode, QueueproofError
 from queueproof.evidence.results import CaseResult, Outcome
-from queueproof.report.card import Card
+from queueproof.report.cards import Card
 from queueproof.report.terminal import render_card, show
 
 _RAN: pytest.StashKey[Ran] = pytest.StashKey()
