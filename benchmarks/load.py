@@ -248,7 +248,7 @@ def wrk(url: str, seconds: float) -> float | None:
         file.write(script)
         file.flush()
         command = [program, "-t1", f"-c{CLIENTS}", f"-d{max(1, int(seconds))}s", "-s", file.name, url + PATH]
-        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603 -- found above
+        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return next(float(line.split()[1]) for line in told.splitlines() if line.startswith("Requests/sec"))
 
 
@@ -266,7 +266,7 @@ ROWS: dict[str, Callable[[str, float], Any]] = {
 def _run(name: str, *arguments: str) -> Any:
     """One generator in a process of its own."""
     command = [sys.executable, __file__, "--only", name, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 -- this file
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{name} failed:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
@@ -314,7 +314,7 @@ def main() -> None:
         told = ours[options.only]() if options.only in ours else ROWS[options.only](options.url, options.seconds)
         sys.stdout.write(json.dumps(told) + "\n")
         return
-    server = subprocess.Popen([sys.executable, __file__, "--only", "serve"], stdout=subprocess.PIPE, text=True)  # noqa: S603
+    server = subprocess.Popen([sys.executable, __file__, "--only", "serve"], stdout=subprocess.PIPE, text=True)
     try:
         url = server.stdout.readline().strip() if server.stdout else ""
         for line in table(url, options.seconds, options.rounds):

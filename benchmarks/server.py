@@ -75,7 +75,7 @@ async def connect(url: str, token: str) -> Connection:
 def start(*command: str) -> tuple[subprocess.Popen[bytes], dict[str, object]]:
     """A child process and the JSON object of its first line."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, env=environment)  # noqa: S603
+    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, env=environment)
     assert process.stdout is not None
     return process, json.loads(process.stdout.readline())
 
