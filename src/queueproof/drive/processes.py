@@ -15,11 +15,12 @@ def start(command: Sequence[str], **options: Any) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(  # noqa: S603 -- the command is ours
         command,
         start_new_session=True,
-        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        preexec_fn=die_with_parent if sys.platform == "linux" else None,
         **options,
     )
 
 
-def _die_with_parent() -> None:
-    """In the child, before it runs."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+def die_with_parent() -> None:
+    """In a child, before it does anything else (on Linux; elsewhere it does nothing)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
