@@ -9,6 +9,7 @@ from scaiqueue_reference.broker import Broker
 from scaiqueue_reference.errors import ApiError
 from scaiqueue_reference.message import Message
 from scaiqueue_reference.pending import PendingAway
+from scaiqueue_reference.webhooks import DISPATCH_EVERY_S, Dispatcher
 
 _log = logging.getLogger(__name__)
 
@@ -16,6 +17,10 @@ _log = logging.getLogger(__name__)
 VISIBILITY_EVERY_S = 0.25
 EXPIRY_EVERY_S = 1.0
 REPAIR_EVERY_S = 1.0
+ARCHIVE_EVERY_S = 60.0
+
+# How long a message that ended stays what it was, in µs: a week.
+ARCHIVE_AFTER_US = 7 * 86_400 * 1_000_000
 
 # One pass's share: a bigger backlog is taken in further passes at once, so that one pass never holds the rows long.
 _SHARE = 500
@@ -28,8 +33,9 @@ _Duty = Callable[[], Awaitable[int]]
 class Agents:
     """Runs every duty in its own task until `stop`; a failing pass is logged and the next one tries again."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, dispatcher: Dispatcher) -> None:
         self._broker = broker
+        self._dispatcher = dispatcher
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -37,9 +43,12 @@ class Agents:
         store = self._broker.store
         reclaim = partial(self._all, store.overdue, self._broker.reclaim)
         expire = partial(self._all, store.expired, self._broker.expire)
+        archive = partial(self._all, self._ended, self._broker.archive)
         duties: list[tuple[str, float, _Duty]] = [
             ("visibility_timeout_enforcer", VISIBILITY_EVERY_S, reclaim),
             ("expiry_enforcer", EXPIRY_EVERY_S, expire),
+            ("message_archiver", ARCHIVE_EVERY_S, archive),
+            ("webhook_dispatcher", DISPATCH_EVERY_S, self._dispatcher.step),
         ]
         if self._broker.shared:
             duties.append(("order_repair", REPAIR_EVERY_S, self._broker.repair))
@@ -50,6 +59,10 @@ class Agents:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._dispatcher.close()
+
+    async def _ended(self, now_us: int, limit: int) -> Sequence[Message]:
+        return await self._broker.store.finished(now_us - ARCHIVE_AFTER_US, limit)
 
     async def _repeat(self, name: str, every_s: float, duty: _Duty) -> None:
         while True:

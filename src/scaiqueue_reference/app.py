@@ -10,20 +10,27 @@ from starlette.types import ASGIApp
 
 from scaiqueue_reference import auth
 from scaiqueue_reference.agents import Agents
-from scaiqueue_reference.api.endpoints import endpoints
+from scaiqueue_reference.api.documents import DocumentHandlers
+from scaiqueue_reference.api.endpoints import Handlers, endpoints
+from scaiqueue_reference.api.journal import JournalHandlers
 from scaiqueue_reference.api.limits import RateLimits
 from scaiqueue_reference.api.messages import MessageHandlers
 from scaiqueue_reference.api.metrics import Metrics
+from scaiqueue_reference.api.module import ModuleHandlers
 from scaiqueue_reference.api.places import PlaceHandlers
 from scaiqueue_reference.api.routes import fastapi_app
 from scaiqueue_reference.api.service import Service
 from scaiqueue_reference.api.shell import HotShell
+from scaiqueue_reference.api.webhooks import WebhookHandlers
+from scaiqueue_reference.audit import AuditLog
 from scaiqueue_reference.broker import Broker
 from scaiqueue_reference.clock import Clock
+from scaiqueue_reference.module import ModuleGate
 from scaiqueue_reference.pending.memory import MemoryPending
 from scaiqueue_reference.places import Places
 from scaiqueue_reference.settings import Settings
 from scaiqueue_reference.store.sqlite import SQLiteStore
+from scaiqueue_reference.webhooks import Dispatcher
 
 _SQLITE = "sqlite:///"
 
@@ -45,14 +52,25 @@ class Server:
         self._broker = self._build()
         await self._broker.open()
         keyring = await self._keyring()
-        metrics, places = Metrics(), Places(self._broker)
-        table = endpoints(MessageHandlers(self._broker, places), PlaceHandlers(places))
-        settings = self._settings
+        store, clock, settings = self._broker.store, self._broker.clock, self._settings
+        self._audit, metrics = AuditLog(store), Metrics()
+        places, gate, dispatcher = Places(self._broker), ModuleGate(store, clock), Dispatcher(store, clock)
+        handlers = Handlers(
+            messages=MessageHandlers(self._broker, places),
+            places=PlaceHandlers(places),
+            journal=JournalHandlers(store, places, self._audit),
+            documents=DocumentHandlers(self._broker.documents, places),
+            webhooks=WebhookHandlers(store, clock, dispatcher),
+            module=ModuleHandlers(gate),
+        )
         limits = RateLimits(settings.rate_limit, settings.tenant_rate_limit, settings.rate_window)
-        service = Service(keyring, metrics, limits, largest_body=settings.largest_body)
-        self.plain = fastapi_app(service, table, metrics, self._broker.store.ping)
+        largest = settings.largest_body
+        service = Service(keyring, metrics, limits, gate, self._audit, now_us=clock.now_us, largest_body=largest)
+        table = endpoints(handlers)
+        self.plain = fastapi_app(service, table, metrics, store.ping)
         self.app = HotShell(self.plain, service, {endpoint.name: endpoint for endpoint in table})  # type: ignore[assignment]
-        self._agents = Agents(self._broker)
+        self._audit.start()
+        self._agents = Agents(self._broker, dispatcher)
         if self._settings.role != "api":
             self._agents.start()
 
@@ -77,6 +95,7 @@ class Server:
     async def close(self) -> None:
         """Stops the agents, writes what is under way, removes a temporary database."""
         await self._agents.stop()
+        await self._audit.stop()
         await self._broker.close()
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)

@@ -12,7 +12,8 @@ from scaiqueue_reference.errors import PermissionDenied, TokenInvalid, TokenMiss
 from scaiqueue_reference.message import Actor
 
 VIEW, PUBLISH, CONSUME, MANAGE = "scaiqueue:view", "scaiqueue:publish", "scaiqueue:consume", "scaiqueue:manage"
-PERMISSIONS = (VIEW, PUBLISH, CONSUME, MANAGE)
+WEBHOOKS = "webhooks:manage"
+PERMISSIONS = (VIEW, PUBLISH, CONSUME, MANAGE, WEBHOOKS)
 
 _DEFAULTS = {
     "all": ("tenant_default", PERMISSIONS),

@@ -12,6 +12,7 @@ import msgspec
 
 from scaiqueue_reference import events, lifecycle, ordering
 from scaiqueue_reference.clock import Clock, message_id
+from scaiqueue_reference.documents import Documents
 from scaiqueue_reference.errors import (
     IdempotencyConflict,
     NotFound,
@@ -30,6 +31,7 @@ from scaiqueue_reference.store import Store
 
 AGENT = Actor("system_agent", "visibility_timeout_enforcer")
 EXPIRER = Actor("system_agent", "expiry_enforcer")
+ARCHIVER = Actor("system_agent", "message_archiver")
 
 # No time at all rather than "now": another process's clock may be a little behind.
 AT_ONCE = 0
@@ -42,6 +44,7 @@ class Broker:
         self.store = store
         self.pending = pending
         self.clock = clock
+        self.documents = Documents(store, clock)
         self.shared = shared  # the order outlives this process, and other processes change it
 
     async def open(self) -> None:
@@ -71,17 +74,23 @@ class Broker:
     async def publish(self, actor: Actor, scope: Scope, queue: Queue, draft: Draft) -> Inserted:
         """The message that stands for this publish; `created` is false when an earlier one had the key and body."""
         _accept(scope, queue)
+        if scope.revision:
+            draft = await self.documents.shape(scope, draft)
         message = self._message(actor, queue, draft)
+        if scope.revision:
+            queue, message = await self.documents.route(scope, queue, message)
         inserted = await self._insert(message, queue)
         if inserted.created:
-            await self._put([_waiting(inserted.message)])
+            if inserted.message.state in lifecycle.RESTING:
+                await self._put([_waiting(inserted.message)])
         elif not same_json(inserted.message.body, draft.body):
             raise IdempotencyConflict
         return inserted
 
     async def _insert(self, message: Message, queue: Queue) -> Inserted:
         try:
-            return await self.store.insert(message, events.PUBLISHED, capacity=queue.max_depth)
+            event_type = events.DEAD_LETTERED if message.state == State.DEAD_LETTERED else events.PUBLISHED
+            return await self.store.insert(message, event_type, capacity=queue.max_depth)
         except QueueFull:
             if queue.overflow_policy != "dead_letter":
                 raise
@@ -297,6 +306,20 @@ class Broker:
                 values=values,
                 event_type=events.EXPIRED,
                 actor=EXPIRER,
+            )
+        )
+        return changed is not None
+
+    async def archive(self, message: Message) -> bool:
+        """Marks a message that ended long ago; it is read as before."""
+        changed = await self.store.change(
+            Change(
+                message=message.id,
+                scope_id=message.scope_id,
+                states=lifecycle.sources(Step.ARCHIVE),
+                values={"state": State.ARCHIVED},
+                event_type=events.ARCHIVED,
+                actor=ARCHIVER,
             )
         )
         return changed is not None

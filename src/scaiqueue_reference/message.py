@@ -23,6 +23,7 @@ class Scope(Struct, frozen=True, kw_only=True):
     description: str
     state: str
     created_us: int
+    revision: int = 0  # rises with every change of its documents; 0: it has none
 
 
 class Queue(Struct, frozen=True, kw_only=True):
@@ -116,7 +117,7 @@ class Actor(Struct, frozen=True):
 
 
 class Entry(Struct, frozen=True):
-    """One line of the journal: what happened to a message, when, and by whom."""
+    """One line of the journal: what happened to a message, or which call was made, when, and by whom."""
 
     event_type: str
     tenant_id: str
@@ -129,6 +130,7 @@ class Entry(Struct, frozen=True):
     actor_type: str
     actor_id: str
     at_us: int
+    outcome: str = "ok"  # or the error's code
 
     @classmethod
     def of(cls, event_type: str, message: Message, actor: Actor, at_us: int) -> "Entry":
@@ -203,3 +205,60 @@ class Page(Struct, frozen=True, kw_only=True):
     state: str | None = None
     after: str = ""
     limit: int = 50
+
+
+class JournalPage(Struct, frozen=True, kw_only=True):
+    """Which lines of the journal to read, in their order, after line number `after`."""
+
+    tenant_id: str
+    scope_id: str | None = None
+    event_types: tuple[str, ...] = ()  # empty: all
+    actor_id: str | None = None
+    correlation_id: str | None = None
+    before_us: int | None = None  # only lines written earlier than this
+    after: int = 0
+    limit: int = 50
+
+
+class Document(Struct, frozen=True, kw_only=True):
+    """Something that a scope keeps by name and version: a schema, a HITL pattern, a routing rule."""
+
+    id: str
+    scope_id: str
+    kind: str  # schema | hitl_pattern | routing_rule
+    name: str
+    version: str
+    position: int  # routing rules: the lowest is tried first
+    body: bytes  # JSON
+    created_us: int
+
+
+class Webhook(Struct, frozen=True, kw_only=True):
+    """Where a tenant's events are sent; `sent_seq` is the last journal line that was dealt with."""
+
+    id: str
+    tenant_id: str
+    url: str
+    events: str  # a JSON array of event types
+    secret: str
+    status: str  # active | inactive
+    max_retries: int
+    sent_seq: int
+    lease_us: int  # a dispatcher works on it until then
+    created_us: int
+
+
+class Delivery(Struct, frozen=True, kw_only=True):
+    """What became of one event at one webhook."""
+
+    id: str
+    webhook_id: str
+    event_id: str
+    event_type: str
+    status: str  # success | failed | pending
+    attempts: int
+    response_status: int  # 0: no answer
+    created_us: int
+
+
+Record = Document | Webhook | Delivery

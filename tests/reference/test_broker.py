@@ -9,7 +9,7 @@ import pytest
 from scaiqueue_reference.broker import Broker
 from scaiqueue_reference.clock import Clock
 from scaiqueue_reference.errors import IdempotencyConflict, NotFound, NotOwner, QueueFull, WrongState
-from scaiqueue_reference.message import Actor, Draft, Message, Queue, Scope
+from scaiqueue_reference.message import Actor, Draft, JournalPage, Message, Queue, Scope
 from scaiqueue_reference.pending.memory import MemoryPending
 from scaiqueue_reference.places import Places
 from scaiqueue_reference.store.sqlite import SQLiteStore
@@ -294,7 +294,9 @@ async def test_the_journal_tells_what_happened(house: House) -> None:
     message = await house.publish(correlation_id="c")
     await house.claim(actor=BOB)
     await house.broker.complete(BOB, house.scope.id, message.id, None)
-    lines = [entry for _, entry in await house.broker.store.journal(house.scope.id, after=0, limit=10)]
+    lines = [
+        entry for _, entry in await house.broker.store.journal(JournalPage(tenant_id="t", scope_id=house.scope.id))
+    ]
     steps: Callable[[str], str] = lambda name: f"scaiqueue.message.{name}"  # noqa: E731
     assert [line.event_type for line in lines] == [steps("published"), steps("claimed"), steps("completed")]
     assert [(line.attempts, line.actor_id, line.correlation_id) for line in lines] == [

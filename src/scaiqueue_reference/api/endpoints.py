@@ -7,9 +7,20 @@ from msgspec import Struct
 
 from scaiqueue_reference.api import requests
 from scaiqueue_reference.api.call import Call, Result
+from scaiqueue_reference.api.documents import (
+    DocumentHandlers,
+    PatternRequest,
+    PreviewRequest,
+    RuleRequest,
+    SchemaRequest,
+)
+from scaiqueue_reference.api.journal import JournalHandlers
 from scaiqueue_reference.api.messages import MessageHandlers
+from scaiqueue_reference.api.module import ModuleHandlers
 from scaiqueue_reference.api.places import PlaceHandlers
-from scaiqueue_reference.auth import CONSUME, MANAGE, PUBLISH, VIEW
+from scaiqueue_reference.api.webhooks import WebhookHandlers, WebhookRequest, WebhookUpdate
+from scaiqueue_reference.auth import CONSUME, MANAGE, PUBLISH, VIEW, WEBHOOKS
+from scaiqueue_reference.documents import PATTERN, RULE, SCHEMA
 from scaiqueue_reference.lifecycle import PlaceStep
 
 BASE = "/v1/modules/scaiqueue"
@@ -27,12 +38,26 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     handler: Handler
     shape: type[Any] | None = None  # of the request's body
     fixed: tuple[tuple[str, str], ...] = ()  # parameters that the path spells out
+    journaled: bool = False  # the change itself writes the journal's line
     inferred: bool = True  # the path stands on no page that was read
 
 
-def endpoints(messages: MessageHandlers, places: PlaceHandlers) -> list[Endpoint]:
+class Handlers(Struct, frozen=True, kw_only=True):
+    """Who answers."""
+
+    messages: MessageHandlers
+    places: PlaceHandlers
+    journal: JournalHandlers
+    documents: DocumentHandlers
+    webhooks: WebhookHandlers
+    module: ModuleHandlers
+
+
+def endpoints(handlers: Handlers) -> list[Endpoint]:
     """All endpoints, those with longer paths of the same shape first."""
-    table = _scopes(places)
+    messages, places = handlers.messages, handlers.places
+    table = _scopes(places) + _journal(handlers.journal) + _documents(handlers.documents)
+    table += _webhooks(handlers.webhooks) + _module(handlers.module)
     for prefix, suffix, short in (("/scopes/{scope_id}", "", False), ("", "_short", True)):
         table += _queues(places, prefix, suffix, short=short)
         table += _queue_messages(messages, prefix, suffix, short=short)
@@ -97,6 +122,61 @@ def _scope_messages(messages: MessageHandlers) -> list[Endpoint]:
     ]
 
 
+def _journal(journal: JournalHandlers) -> list[Endpoint]:
+    scope = "/scopes/{scope_id}"
+    return [
+        _row("trace", "GET", f"{scope}/audit/trace/{{correlation_id:path}}", VIEW, journal.trace, known=True),
+        _row("audit", "GET", f"{scope}/audit", VIEW, journal.audit, known=True),
+        _row("events", "GET", f"{scope}/events", VIEW, journal.events),
+    ]
+
+
+def _documents(documents: DocumentHandlers) -> list[Endpoint]:
+    kinds: list[tuple[str, str, Handler, type[Any], bool]] = [
+        (SCHEMA, "schemas", documents.create_schema, SchemaRequest, True),
+        (PATTERN, "hitl-patterns", documents.create_pattern, PatternRequest, True),
+        (RULE, "routing-rules", documents.create_rule, RuleRequest, False),
+    ]
+    table: list[Endpoint] = []
+    for kind, word, create, shape, known in kinds:
+        path, fixed = f"/scopes/{{scope_id}}/{word}", (("kind", kind),)
+        one = f"{path}/{{document_id}}"
+        table += [
+            _row(f"create_{kind}", "POST", path, MANAGE, create, shape, fixed=fixed, known=known),
+            _row(f"list_{kind}s", "GET", path, VIEW, documents.list_all, fixed=fixed, known=known),
+            _row(f"read_{kind}", "GET", one, VIEW, documents.read, fixed=fixed),
+            _row(f"delete_{kind}", "DELETE", one, MANAGE, documents.delete, fixed=fixed),
+        ]
+    preview = "/scopes/{scope_id}/hitl-patterns/{document_id}/preview"
+    fixed = (("kind", PATTERN),)
+    return [*table, _row("preview", "POST", preview, VIEW, documents.preview, PreviewRequest, fixed=fixed)]
+
+
+def _webhooks(webhooks: WebhookHandlers) -> list[Endpoint]:
+    path, one = "/v1/webhooks", "/v1/webhooks/{webhook_id}"
+    rows: list[tuple[str, str, str, Handler, type[Any] | None]] = [
+        ("create_webhook", "POST", path, webhooks.create, WebhookRequest),
+        ("list_webhooks", "GET", path, webhooks.list_all, None),
+        ("read_webhook", "GET", one, webhooks.read, None),
+        ("update_webhook", "PUT", one, webhooks.update, WebhookUpdate),
+        ("delete_webhook", "DELETE", one, webhooks.delete, None),
+        ("test_webhook", "POST", f"{one}/test", webhooks.test, None),
+        ("list_deliveries", "GET", f"{one}/deliveries", webhooks.deliveries, None),
+    ]
+    return [
+        _row(name, method, at, WEBHOOKS, handler, shape, known=True, base="")
+        for name, method, at, handler, shape in rows
+    ]
+
+
+def _module(module: ModuleHandlers) -> list[Endpoint]:
+    known = {"enable": True, "disable": False}
+    return [
+        _row(f"{step}_module", "POST", f"/v1/modules/scaiqueue/{step}", MANAGE, handler, known=known[step], base="")
+        for step, handler in (("enable", module.enable), ("disable", module.disable))
+    ]
+
+
 def _row(
     name: str,
     method: str,
@@ -106,16 +186,20 @@ def _row(
     shape: type[Any] | None = None,
     *,
     step: str | None = None,
+    fixed: tuple[tuple[str, str], ...] = (),
     known: bool = False,
+    base: str = BASE,
 ) -> Endpoint:
-    fixed = () if step is None else (("step", step),)
+    if step is not None:
+        fixed = (("step", step),)
     return Endpoint(
         name=name,
         method=method,
-        path=BASE + path,
+        path=base + path,
         permission=permission,
         handler=handler,
         shape=shape,
         fixed=fixed,
+        journaled=permission in (PUBLISH, CONSUME),
         inferred=not known,
     )

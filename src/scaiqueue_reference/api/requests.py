@@ -25,7 +25,7 @@ _LATEST_US = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _FRACTION = re.compile(r"(\.\d{6})(\d+)")
 
 _Slug = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")]
-_Short = Annotated[str, Meta(min_length=1, max_length=255)]
+Short = Annotated[str, Meta(min_length=1, max_length=255)]
 _Name = Annotated[str, Meta(max_length=255)]
 _Text = Annotated[str, Meta(max_length=4000)]
 _Seconds = (
@@ -87,18 +87,18 @@ class Priority(Struct):
 class PublishRequest(Struct):
     """POST …/messages"""
 
-    type: _Short | None = None
-    message_type: _Short | None = None
+    type: Short | None = None
+    message_type: Short | None = None
     body: Raw | UnsetType = UNSET
     priority: Priority | None = None
     priority_tier: str | None = None
     priority_score: _Score | None = None
     labels: Raw | UnsetType = UNSET
-    idempotency_key: _Short | None = None
+    idempotency_key: Short | None = None
     correlation_id: _Name | None = None
     causation_id: _Name | None = None
     parent_id: _Name | None = None
-    content_type: _Short | None = None
+    content_type: Short | None = None
     ttl_seconds: _Life | None = None
     deadline: _Moment = None
     delay_until: _Moment = None

@@ -67,7 +67,7 @@ def _description(endpoint: Endpoint) -> str:
 
 
 def _openapi(endpoint: Endpoint, schemas: dict[type[Any], dict[str, Any]]) -> dict[str, Any]:
-    names = re.findall(r"{(\w+)}", endpoint.path)
+    names = re.findall(r"{(\w+)(?::path)?}", endpoint.path)
     extra: dict[str, Any] = {
         "parameters": [{"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in names]
     }

@@ -2,26 +2,44 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from scaiqueue_reference.api.call import AsgiScope, Call, Receive, Reply, failure, request_id, success
+from scaiqueue_reference.api.call import AsgiScope, Call, Receive, Reply, Result, failure, request_id, success
 from scaiqueue_reference.api.endpoints import Endpoint
 from scaiqueue_reference.api.limits import Headers, RateLimits
 from scaiqueue_reference.api.metrics import Metrics
-from scaiqueue_reference.auth import Keyring
+from scaiqueue_reference.audit import AuditLog
+from scaiqueue_reference.auth import Caller, Keyring
 from scaiqueue_reference.errors import ApiError, Disconnected, PayloadTooLarge, UnsupportedMediaType
+from scaiqueue_reference.events import CALLED
+from scaiqueue_reference.message import Entry
+from scaiqueue_reference.module import ModuleGate
 
 _log = logging.getLogger(__name__)
 
 # A client that sends too much reads its answer only after it has sent everything; up to here it may finish.
+_LONGEST_ID = 40
 _DRAIN = 64 * 1024 * 1024
 
 
 class Service:
     """Answers calls for endpoints; `largest_body` is in bytes."""
 
-    def __init__(self, keyring: Keyring, metrics: Metrics, limits: RateLimits, *, largest_body: int) -> None:
+    def __init__(
+        self,
+        keyring: Keyring,
+        metrics: Metrics,
+        limits: RateLimits,
+        gate: ModuleGate,
+        audit: AuditLog,
+        *,
+        now_us: Callable[[], int],
+        largest_body: int,
+    ) -> None:
         self._keyring = keyring
+        self._gate = gate
+        self._audit = audit
+        self._now_us = now_us
         self._limits = limits
         self._metrics = metrics
         self._largest_body = largest_body
@@ -31,22 +49,31 @@ class Service:
         started = time.perf_counter()
         identity = request_id()
         headers: Headers = ()
+        caller: Caller | None = None
+        result = Result(None)
+        outcome = "ok"
         try:
             authorization, content_type = _headers_of(scope)
             caller = self._keyring.authenticate(authorization)
             headers = self._limits.count(caller)
             caller.must_hold(endpoint.permission)
+            if not endpoint.name.endswith("_module"):
+                await self._gate.check(caller.tenant_id)
             body = await self._body(receive)
             if body and content_type is not None:
                 _check_media_type(content_type)
             result = await endpoint.handler(Call(caller, params, scope["query_string"], body))
             reply = success(result, identity, headers)
         except ApiError as error:
+            outcome = error.code
             reply = failure(error, identity, headers)
         except Exception:
             _log.exception("%s failed", endpoint.name, extra={"request_id": identity})
             failed = ApiError("The server failed; its log has the reason under the request id.")
+            outcome = failed.code
             reply = failure(failed, identity, headers)
+        if caller is not None and (outcome != "ok" or not endpoint.journaled):
+            self._audit.add(self._entry(endpoint, params, caller, outcome, result))
         elapsed_s = time.perf_counter() - started
         self._metrics.count(endpoint.name, reply.status, elapsed_s)
         if _log.isEnabledFor(logging.INFO):
@@ -57,6 +84,26 @@ class Service:
                 extra={"request_id": identity, "elapsed_ms": round(elapsed_s * 1e3, 3), "path": scope["path"]},
             )
         return reply
+
+    def _entry(
+        self, endpoint: Endpoint, params: Mapping[str, str], caller: Caller, outcome: str, result: Result
+    ) -> Entry:
+        made = result.data if endpoint.name == "create_scope" and isinstance(result.data, dict) else {}
+        known = {name: value for name, value in params.items() if value.isascii() and len(value) <= _LONGEST_ID}
+        return Entry(
+            CALLED + endpoint.name,
+            caller.tenant_id,
+            made.get("id") or known.get("scope_id", ""),
+            known.get("queue_id", ""),
+            known.get("message_id", ""),
+            None,
+            "",
+            0,
+            caller.actor.type,
+            caller.actor.id,
+            self._now_us(),
+            outcome,
+        )
 
     async def _body(self, receive: Receive) -> bytes:
         event = await receive()

@@ -5,13 +5,33 @@ happened. Every write of a message adds its line to the journal in the same tran
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from scaiqueue_reference.message import Change, Claim, Depth, Entry, Inserted, Message, Page, Queue, Scope, Waiting
+from scaiqueue_reference.message import (
+    Change,
+    Claim,
+    Delivery,
+    Depth,
+    Document,
+    Entry,
+    Inserted,
+    JournalPage,
+    Message,
+    Page,
+    Queue,
+    Record,
+    Scope,
+    Waiting,
+    Webhook,
+)
+
+R = TypeVar("R", Document, Webhook, Delivery)
 
 
 class Store(Protocol):
     """Durable rows of scopes, queues, messages and the journal."""
+
+    journal_lag_us: int  # younger journal lines than this may still be joined by one with a smaller number
 
     async def open(self) -> int:
         """Connects, migrates, loads; the newest `created_us` of any message, 0 when there is none."""
@@ -94,5 +114,26 @@ class Store(Protocol):
     async def expired(self, now_us: int, limit: int) -> list[Message]:
         """Waiting messages whose lifetime is over."""
 
-    async def journal(self, scope_id: str, *, after: int, limit: int) -> list[tuple[int, Entry]]:
-        """The scope's journal after line number `after`, with line numbers."""
+    async def finished(self, before_us: int, limit: int) -> list[Message]:
+        """Messages that were completed or expired before then, and are not archived."""
+
+    async def append(self, entries: Sequence[Entry]) -> None:
+        """Adds lines to the journal that belong to no change of a message."""
+
+    async def journal(self, page: JournalPage) -> list[tuple[int, Entry]]:
+        """Lines of the journal with their numbers."""
+
+    async def responses(self, ids: Sequence[str]) -> Mapping[str, bytes | None]:
+        """The responses of messages by id."""
+
+    async def records(self, table: type[R], /, **where: object) -> list[R]:
+        """Records whose columns are equal to `where`, oldest first."""
+
+    async def add_record(self, record: Record) -> None:
+        """Keeps a new record; raises SlugTaken when its name is."""
+
+    async def save_record(self, record: Record, /, **where: object) -> bool:
+        """Keeps a record's new fields if its columns still equal `where`; whether they did."""
+
+    async def remove_records(self, table: type[Record], /, **where: object) -> None:
+        """Removes records whose columns are equal to `where`."""

@@ -7,7 +7,7 @@ import msgspec
 
 from scaiqueue_reference.clock import Clock
 from scaiqueue_reference.errors import QueueFull, Unavailable
-from scaiqueue_reference.lifecycle import RESTING, State
+from scaiqueue_reference.lifecycle import RESTING, State, Step, sources
 from scaiqueue_reference.message import (
     Actor,
     Change,
@@ -15,6 +15,7 @@ from scaiqueue_reference.message import (
     Depth,
     Entry,
     Inserted,
+    JournalPage,
     Message,
     Page,
     Waiting,
@@ -27,6 +28,7 @@ from scaiqueue_reference.store.mariadb_places import MariaDBPlaces
 _TABLE = "mod_scaiqueue_messages"
 _M = schema.MESSAGE_COLUMNS
 _RESTING = ", ".join(f"'{state}'" for state in RESTING)
+_ENDED = ", ".join(f"'{state}'" for state in sources(Step.ARCHIVE))
 _CHUNK = 5_000  # rows a step while an order is rebuilt
 _LARGEST_STATEMENT = 8 * 1024 * 1024  # bytes of payload in one statement: half of the usual max_allowed_packet
 
@@ -39,6 +41,8 @@ _Take = tuple[Sequence[str], Claim]
 
 class MariaDBStore(MariaDBPlaces):
     """The stack's rows; `url` is mariadb://USER:PASSWORD@HOST:PORT/NAME."""
+
+    journal_lag_us = 2_000_000  # transactions commit in another order than they took their numbers; none lasts longer
 
     def __init__(self, url: str, clock: Clock) -> None:
         super().__init__(Link(url))
@@ -214,10 +218,23 @@ class MariaDBStore(MariaDBPlaces):
             ORDER BY expires_us LIMIT %s"""  # noqa: S608
         return [Message(*row) for row in await self._link.rows(statement, (now_us, limit))]
 
-    async def journal(self, scope_id: str, *, after: int, limit: int) -> list[tuple[int, Entry]]:
-        statement = f"""SELECT seq, {schema.JOURNAL_COLUMNS} FROM journal
-            WHERE scope_id = %s AND seq > %s ORDER BY seq LIMIT %s"""  # noqa: S608
-        return [(row[0], Entry(*row[1:])) for row in await self._link.rows(statement, (scope_id, after, limit))]
+    async def finished(self, before_us: int, limit: int) -> list[Message]:
+        statement = f"""SELECT {_M} FROM {_TABLE} WHERE finished_us < %s AND state IN ({_ENDED})
+            ORDER BY finished_us LIMIT %s"""  # noqa: S608
+        return [Message(*row) for row in await self._link.rows(statement, (before_us, limit))]
+
+    async def append(self, entries: Sequence[Entry]) -> None:
+        await self._link.transaction(lambda cursor: _journal(cursor, entries))
+
+    async def journal(self, page: JournalPage) -> list[tuple[int, Entry]]:
+        where, parameters = schema.journal_where(page, "%s")
+        statement = f"SELECT seq, {schema.JOURNAL_COLUMNS} FROM journal WHERE {where} ORDER BY seq LIMIT %s"  # noqa: S608
+        rows = await self._link.rows(statement, (*parameters, page.limit))
+        return [(row[0], Entry(*row[1:])) for row in rows]
+
+    async def responses(self, ids: Sequence[str]) -> Mapping[str, bytes | None]:
+        statement = f"SELECT id, response FROM {_TABLE} WHERE id IN ({_places(ids)})"  # noqa: S608
+        return dict(await self._link.rows(statement, ids))
 
 
 def _size(publish: _Publish) -> int:

@@ -1,12 +1,12 @@
 """Scopes, queues and settings in MariaDB; read anew for every call, because another process may have changed them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from asyncmy.errors import IntegrityError
 
 from scaiqueue_reference.errors import SlugTaken, Unavailable
-from scaiqueue_reference.message import Queue, Scope
-from scaiqueue_reference.store import schema
+from scaiqueue_reference.message import Queue, Record, Scope
+from scaiqueue_reference.store import R, schema
 from scaiqueue_reference.store.batcher import Batcher
 from scaiqueue_reference.store.mariadb_link import Cursor, Link, Row
 
@@ -88,7 +88,7 @@ class MariaDBPlaces:
 
     async def delete_scope(self, scope_id: str) -> None:
         async def work(cursor: Cursor) -> None:
-            for table in ("mod_scaiqueue_messages", "queues"):
+            for table in ("mod_scaiqueue_messages", "queues", "documents"):
                 await cursor.run(f"DELETE FROM {table} WHERE scope_id = %s", (scope_id,))  # noqa: S608
             await cursor.run("DELETE FROM scopes WHERE id = %s", (scope_id,))
 
@@ -133,6 +133,27 @@ class MariaDBPlaces:
 
         await self._link.transaction(work)
 
+    # -- records
+
+    async def records(self, table: type[R], /, **where: object) -> list[R]:
+        statement = f"SELECT {', '.join(table.__struct_fields__)} FROM {schema.TABLES[table]} {_all(where)} ORDER BY id"  # noqa: S608
+        rows = await self._link.rows(statement, tuple(where.values()))
+        return [table(**dict(zip(table.__struct_fields__, row, strict=True))) for row in rows]
+
+    async def add_record(self, record: Record) -> None:
+        await self._link.transaction(lambda cursor: _add(cursor, schema.TABLES[type(record)], record))
+
+    async def save_record(self, record: Record, /, **where: object) -> bool:
+        return await self._link.transaction(lambda cursor: _save(cursor, schema.TABLES[type(record)], record, where))
+
+    async def remove_records(self, table: type[Record], /, **where: object) -> None:
+        statement = f"DELETE FROM {schema.TABLES[table]} {_all(where)}"  # noqa: S608
+        await self._link.transaction(lambda cursor: cursor.run(statement, tuple(where.values())))
+
+
+def _all(where: Mapping[str, object]) -> str:
+    return f"WHERE {' AND '.join(f'{name} = %s' for name in where)}" if where else ""
+
 
 async def _run_steps(cursor: Cursor) -> None:
     await cursor.run("CREATE TABLE IF NOT EXISTS schema_version (version INT NOT NULL) ENGINE=InnoDB")
@@ -154,18 +175,24 @@ def _queue(row: Row) -> Queue:
     return Queue(**dict(zip(Queue.__struct_fields__, row, strict=True)))
 
 
-async def _add(cursor: Cursor, table: str, place: Scope | Queue) -> None:
+async def _add(cursor: Cursor, table: str, place: Scope | Queue | Record) -> None:
     fields = place.__struct_fields__
     values = [getattr(place, name) for name in fields]
     statement = f"INSERT INTO {table} ({', '.join(fields)}) VALUES ({', '.join(['%s'] * len(fields))})"  # noqa: S608
     try:
         await cursor.run(statement, values)
     except IntegrityError as error:
-        raise SlugTaken(f"The slug {place.slug!r} is taken.") from error
+        raise SlugTaken(schema.taken(place)) from error
 
 
-async def _save(cursor: Cursor, table: str, place: Scope | Queue) -> None:
-    fields = place.__struct_fields__
+async def _save(
+    cursor: Cursor, table: str, record: Scope | Queue | Record, where: Mapping[str, object] | None = None
+) -> bool:
+    fields, guards = record.__struct_fields__, {"id": record.id, **(where or {})}
     assignments = ", ".join(f"{name} = %s" for name in fields)
-    values = [getattr(place, name) for name in fields]
-    await cursor.run(f"UPDATE {table} SET {assignments} WHERE id = %s", (*values, place.id))  # noqa: S608
+    found = await cursor.rows(f"SELECT id FROM {table} {_all(guards)} FOR UPDATE", tuple(guards.values()))  # noqa: S608
+    if not found:  # asked first: an UPDATE that changes nothing counts no row
+        return False
+    values = [getattr(record, name) for name in fields]
+    await cursor.run(f"UPDATE {table} SET {assignments} WHERE id = %s", (*values, record.id))  # noqa: S608
+    return True

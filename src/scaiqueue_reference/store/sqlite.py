@@ -9,7 +9,7 @@ from typing import Any
 
 from scaiqueue_reference.clock import Clock
 from scaiqueue_reference.errors import QueueFull, SlugTaken, Unavailable
-from scaiqueue_reference.lifecycle import RESTING, State
+from scaiqueue_reference.lifecycle import RESTING, State, Step, sources
 from scaiqueue_reference.message import (
     Actor,
     Change,
@@ -17,13 +17,15 @@ from scaiqueue_reference.message import (
     Depth,
     Entry,
     Inserted,
+    JournalPage,
     Message,
     Page,
     Queue,
+    Record,
     Scope,
     Waiting,
 )
-from scaiqueue_reference.store import schema
+from scaiqueue_reference.store import R, schema
 from scaiqueue_reference.store.group_commit import GroupCommit, Transaction
 
 Row = tuple[Any, ...]
@@ -31,6 +33,7 @@ Row = tuple[Any, ...]
 _TABLE = "mod_scaiqueue_messages"
 _M = schema.MESSAGE_COLUMNS
 _RESTING = ", ".join(f"'{state}'" for state in RESTING)
+_ENDED = ", ".join(f"'{state}'" for state in sources(Step.ARCHIVE))
 _BUSY_MS = 10_000  # another process (a backup, a shell) may hold the file this long
 _CHUNK = 5_000  # rows a step while the order is rebuilt
 
@@ -56,13 +59,17 @@ _CANDIDATES = f"""SELECT id FROM {_TABLE} WHERE queue_id = ? AND state IN ({_RES
 _OVERDUE = f"SELECT {_M} FROM {_TABLE} WHERE lock_until_us <= ? ORDER BY lock_until_us LIMIT ?"  # noqa: S608
 _EXPIRED = f"""SELECT {_M} FROM {_TABLE} WHERE expires_us <= ? AND state IN ({_RESTING})
     ORDER BY expires_us LIMIT ?"""  # noqa: S608
-_JOURNAL = f"SELECT seq, {schema.JOURNAL_COLUMNS} FROM journal WHERE scope_id = ? AND seq > ? ORDER BY seq LIMIT ?"  # noqa: S608
+
+_FINISHED = f"""SELECT {_M} FROM {_TABLE} WHERE finished_us < ? AND state IN ({_ENDED})
+    ORDER BY finished_us LIMIT ?"""  # noqa: S608
 
 _row = attrgetter(*Message.__struct_fields__)
 
 
 class SQLiteStore:
     """The embedded server's rows; `path` is a file that this process alone writes."""
+
+    journal_lag_us = 0  # one writer: numbers are given in the order of commits
 
     def __init__(self, path: str, clock: Clock) -> None:
         self._path = path
@@ -135,7 +142,7 @@ class SQLiteStore:
     async def delete_scope(self, scope_id: str) -> None:
         def delete(transaction: Transaction) -> None:
             with transaction.savepoint():
-                for table in (_TABLE, "queues"):
+                for table in (_TABLE, "queues", "documents"):
                     transaction.cursor.execute(f"DELETE FROM {table} WHERE scope_id = ?", (scope_id,))  # noqa: S608
                 transaction.cursor.execute("DELETE FROM scopes WHERE id = ?", (scope_id,))
 
@@ -280,8 +287,41 @@ class SQLiteStore:
     async def expired(self, now_us: int, limit: int) -> list[Message]:
         return [Message(*row) for row in await self._read(_EXPIRED, (now_us, limit))]
 
-    async def journal(self, scope_id: str, *, after: int, limit: int) -> list[tuple[int, Entry]]:
-        return [(row[0], Entry(*row[1:])) for row in await self._read(_JOURNAL, (scope_id, after, limit))]
+    async def finished(self, before_us: int, limit: int) -> list[Message]:
+        return [Message(*row) for row in await self._read(_FINISHED, (before_us, limit))]
+
+    async def append(self, entries: Sequence[Entry]) -> None:
+        await self._writer.submit(lambda transaction: transaction.journal.extend(entries))
+
+    async def journal(self, page: JournalPage) -> list[tuple[int, Entry]]:
+        where, parameters = schema.journal_where(page, "?")
+        statement = f"SELECT seq, {schema.JOURNAL_COLUMNS} FROM journal WHERE {where} ORDER BY seq LIMIT ?"  # noqa: S608
+        rows = await self._read(statement, (*parameters, page.limit))
+        return [(row[0], Entry(*row[1:])) for row in rows]
+
+    async def responses(self, ids: Sequence[str]) -> Mapping[str, bytes | None]:
+        statement = f"SELECT id, response FROM {_TABLE} WHERE id IN ({', '.join('?' * len(ids))})"  # noqa: S608
+        return dict(await self._read(statement, ids))
+
+    async def records(self, table: type[R], /, **where: object) -> list[R]:
+        statement = f"SELECT {', '.join(table.__struct_fields__)} FROM {schema.TABLES[table]} {_all(where)} ORDER BY id"  # noqa: S608
+        rows = await self._read(statement, tuple(where.values()))
+        return [table(**dict(zip(table.__struct_fields__, row, strict=True))) for row in rows]
+
+    async def add_record(self, record: Record) -> None:
+        await self._writer.submit(lambda transaction: _add(transaction.cursor, schema.TABLES[type(record)], record))
+
+    async def save_record(self, record: Record, /, **where: object) -> bool:
+        table = schema.TABLES[type(record)]
+        return await self._writer.submit(lambda transaction: _save(transaction.cursor, table, record, where))
+
+    async def remove_records(self, table: type[Record], /, **where: object) -> None:
+        statement = f"DELETE FROM {schema.TABLES[table]} {_all(where)}"  # noqa: S608
+
+        def remove(transaction: Transaction) -> None:
+            transaction.cursor.execute(statement, tuple(where.values()))
+
+        await self._writer.submit(remove, slow=True)
 
     async def _read(self, statement: str, parameters: Sequence[object]) -> list[Row]:
         def read() -> list[Row]:
@@ -314,6 +354,10 @@ def _migrate(connection: sqlite3.Connection) -> None:
         connection.execute("COMMIT")
 
 
+def _all(where: Mapping[str, object]) -> str:
+    return f"WHERE {' AND '.join(f'{name} = ?' for name in where)}" if where else ""
+
+
 def _scope(row: Row) -> Scope:
     return Scope(**dict(zip(Scope.__struct_fields__, row, strict=True)))
 
@@ -322,16 +366,18 @@ def _queue(row: Row) -> Queue:
     return Queue(**dict(zip(Queue.__struct_fields__, row, strict=True)))
 
 
-def _add(cursor: sqlite3.Cursor, table: str, place: Scope | Queue) -> None:
-    fields = place.__struct_fields__
+def _add(cursor: sqlite3.Cursor, table: str, record: Scope | Queue | Record) -> None:
+    fields = record.__struct_fields__
     try:
-        cursor.execute(_insert(table, ", ".join(fields)), [getattr(place, name) for name in fields])
+        cursor.execute(_insert(table, ", ".join(fields)), [getattr(record, name) for name in fields])
     except sqlite3.IntegrityError as error:
-        raise SlugTaken(f"The slug {place.slug!r} is taken.") from error
+        raise SlugTaken(schema.taken(record)) from error
 
 
-def _save(cursor: sqlite3.Cursor, table: str, place: Scope | Queue) -> None:
-    fields = place.__struct_fields__
+def _save(
+    cursor: sqlite3.Cursor, table: str, record: Scope | Queue | Record, where: Mapping[str, object] | None = None
+) -> bool:
+    fields, guards = record.__struct_fields__, {"id": record.id, **(where or {})}
     assignments = ", ".join(f"{name} = ?" for name in fields)
-    values = [getattr(place, name) for name in fields]
-    cursor.execute(f"UPDATE {table} SET {assignments} WHERE id = ?", (*values, place.id))  # noqa: S608
+    values = [getattr(record, name) for name in fields]
+    return cursor.execute(f"UPDATE {table} SET {assignments} {_all(guards)}", (*values, *guards.values())).rowcount > 0  # noqa: S608
