@@ -145,19 +145,16 @@ def _coding(history: History) -> Coding:
         .item()
     )
     categories = frozenset(name for name, kind in calls.schema.items() if kind == pl.Categorical)
-    names = [
-        _names(calls["message"], deliveries["message"]),
-        _names(calls["token"], deliveries["token"]),
-        _names(calls["key"]),
-        _names(calls["body"], deliveries["body"]),
-    ]
     queues = calls.select("scope", "queue").unique()
     messages = pl.concat(ids).unique().collect() if scoped else pl.DataFrame(schema=dict.fromkeys(_ID, pl.String))
     for seed in SEEDS:
         coding = Coding(seed, scoped, categories)
-        if all(name.hash(seed=seed).n_unique() == len(name) for name in names) and all(
-            table.select(code).to_series().drop_nulls().n_unique() == table.filter(pl.col(column) != "").height
-            for table, code, column in ((queues, coding.queue(), "queue"), (messages, coding.message(), "message"))
+        if (
+            _one_to_one(seed, calls["message"], deliveries["message"])
+            and _one_to_one(seed, calls["token"], deliveries["token"])
+            and _one_to_one(seed, calls["key"])
+            and _distinct(queues, coding.queue(), "queue")
+            and _distinct(messages, coding.message(), "message")
         ):
             return coding
     raise ValueError("no seed gives the names of this history different codes")
@@ -166,10 +163,15 @@ def _coding(history: History) -> Coding:
 _ID = ("scope", "message")
 
 
-def _names(*columns: pl.Series) -> pl.Series:
-    """The different names in columns of which the first holds most of the others'."""
-    first, *others = (column.cast(pl.String).unique() for column in columns)
-    return pl.concat([first, *others]).unique() if others else first.drop_nulls()
+def _one_to_one(seed: int, *columns: pl.Series) -> bool:
+    """Whether different names in these columns have different hashes."""
+    names = pl.concat([column.cast(pl.String) for column in columns])
+    return names.n_unique() - names.has_nulls() == names.drop_nulls().hash(seed=seed).n_unique()
+
+
+def _distinct(table: pl.DataFrame, code: pl.Expr, column: str) -> bool:
+    """Whether the rows of a table without repetitions have different codes, those that name nothing left out."""
+    return table.select(code).to_series().drop_nulls().n_unique() == table.filter(pl.col(column) != "").height
 
 
 def _tables(history: History, coding: Coding) -> Facts:
@@ -177,9 +179,12 @@ def _tables(history: History, coding: Coding) -> Facts:
     when = ["op", "inv", pl.when(ok).then(pl.col("ret")).fill_null(FOREVER).alias("ret"), ok]
     q, m, dom, t = coding.queue(), coding.message(), coding.name("domain").alias("dom"), coding.name("token").alias("t")
     body = coding.name("body").alias("body")
-    of = {verb: history.calls.filter(HAPPENED & (pl.col("verb") == verb)) for verb in _VERBS}
-    publishes = of["publish"].select(*when, q, m, t, coding.text("key").alias("k"), body, "rank", "untimed", dom)
-    ends = [of[verb].select(pl.lit(verb).alias("verb"), *when, m, dom) for verb in ("complete", "fail", "release")]
+
+    def of(verb: str, *columns: pl.Expr | str) -> pl.DataFrame:
+        return history.calls.lazy().filter(HAPPENED & (pl.col("verb") == verb)).select(*when, *columns).collect()
+
+    publishes = of("publish", q, m, t, coding.text("key").alias("k"), body, "rank", "untimed", dom)
+    ends = [of(verb, m, dom, pl.lit(verb).alias("verb")) for verb in ("complete", "fail", "release")]
     found = history.deliveries.with_row_index("row").select(
         "row", "op", "position", "inv", "ret", "timeout", q, m, t, "attempts", body, dom
     )
@@ -192,15 +197,12 @@ def _tables(history: History, coding: Coding) -> Facts:
         .select(pl.col("scope", "queue").cast(pl.String), q)
         .drop_nulls("q"),
         publishes=publishes,
-        claims=of["claim"].select(*when, q, "timeout", "limit", dom),
+        claims=of("claim", q, "timeout", "limit", dom),
         deliveries=deliveries,
         strays=strays,
         frees=pl.concat(ends),
-        extends=of["extend"].select(*when, "timeout", m, dom),
+        extends=of("extend", "timeout", m, dom),
     )
-
-
-_VERBS = ("publish", "claim", "complete", "fail", "release", "extend")
 
 
 def _settled(publishes: pl.DataFrame, deliveries: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
