@@ -125,6 +125,7 @@ class Client:
         if not self.ledger.invoke(record):
             operation.result, operation.why = Result.NOT_SENT, "the history could not be written"
             operation.ended_ns = now_ns
+            operation.document = []
             return operation
         self.sender.call(operation)
         self.end(operation)

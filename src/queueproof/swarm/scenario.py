@@ -65,7 +65,7 @@ class Consumers:
 
     count: int = _of("int", 8, 0, 100_000)
     batch_size: int = _of("int", 1, 1, 1000)
-    visibility_timeout_s: float = _of("duration", 5.0, 1, 86_400)
+    visibility_timeout_s: float = _of("duration", 5.0, 0.1, 86_400)
     work_s: float = _of("duration", 0.0, 0, 3600)  # time between a claim and its completion
     idle_s: float = _of("duration", 0.05, 0.001, 60)  # pause after a claim that found nothing
     start_after_s: float = _of("duration", 0.0, 0, 86_400)  # consumers begin so long after the producers

@@ -53,6 +53,9 @@ class Worker:
         self._shipped = 0
         self._stopping = False
         self._problems: list[str] = []
+        self._dispatcher: Dispatcher | None = None
+        self._consumers: Consumers | None = None
+        self._greenlets: list[gevent.Greenlet] = []
         self._path, self._shared = self._history_path()
         sending = self._scenario.sending
         self._sender = Sender(
@@ -73,8 +76,6 @@ class Worker:
         self._producer = Producer(self._client, self._scenario, **where)
         one_clock = plan.domain == clock_domain()
         self._consumers = Consumers(self._client, self._scenario, one_clock=one_clock, **where)
-        self._dispatcher: Dispatcher | None = None
-        self._greenlets: list[gevent.Greenlet] = []
 
     # ── start ──
 
@@ -86,7 +87,8 @@ class Worker:
             self._dispatch(start_ns)
         consumers = part(scenario.consumers.count, plan.index, plan.workers)
         after_s = max(0.0, (start_ns - time.monotonic_ns()) / 1e9) + scenario.consumers.start_after_s
-        self._consumers.start(consumers, first=plan.index * consumers, after_s=after_s, crashed=self._crashed)
+        if self._consumers is not None:
+            self._consumers.start(consumers, first=plan.index * consumers, after_s=after_s, crashed=self._crashed)
         self._spawn(self._tick_on, start_ns)
         self._spawn(self._watch_end, start_ns)
 
@@ -165,7 +167,7 @@ class Worker:
         until = time.monotonic() + patience_s
         # A consumer may be at work on a batch, each message of which takes its work and a call.
         batch_s = self._scenario.consumers.work_s * self._scenario.consumers.batch_size
-        all_back = self._consumers.stop(patience_s + batch_s)
+        all_back = self._consumers is None or self._consumers.stop(patience_s + batch_s)
         while self._producer.in_flight and time.monotonic() < until:
             gevent.sleep(0.005)
         self._sender.close()
@@ -202,7 +204,8 @@ class Worker:
         """What cannot be recorded must not be sent: the load ends here."""
         if self._dispatcher is not None:
             self._dispatcher.stop()
-        self._consumers.stopping = True
+        if self._consumers is not None:
+            self._consumers.stopping = True
         gevent.spawn(self._post, DONE, {"index": self.plan.index, "failed": True})
 
     def _crashed(self, greenlet: gevent.Greenlet) -> None:

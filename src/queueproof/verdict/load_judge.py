@@ -225,7 +225,7 @@ def told(results: Results) -> str:
     lines += [f"  {signs[held['met']]:13} {held['expression']}{_value(held)}" for held in results.objectives]
     lines += [
         f"  {finding.weight}: {finding.check} ({finding.requirement}): {finding.summary}\n    {finding.proof}"
-        for finding in results.findings[:10]
+        for finding in sorted(results.findings, key=lambda finding: finding.weight != "violation")[:10]
     ]
     lines += [f"  problem: {problem.strip()}" for problem in load.get("problems", [])]
     lines += [f"  invalid: {reason}" for reason in load.get("invalid", [])]

@@ -1,0 +1,200 @@
+"""A load as the command line starts it: Locust in a child, with workers, signals, and a verdict at the end."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from queueproof.drive import load_runner
+from queueproof.drive.load_runner import Ended, LoadOptions, run_load
+from queueproof.errors import UsageError
+from queueproof.evidence.history import read_history
+from queueproof.evidence.results import Results
+from queueproof.verdict import load_judge, objectives
+
+Make = Callable[..., Any]
+SCENARIO = """
+[consumers]
+count = 4
+visibility_timeout_s = "300ms"
+idle_s = "10ms"
+[sending]
+timeout_s = 2
+connect_timeout_s = 1
+[drain]
+cadence_s = 0
+slack_s = "150ms"
+backoff_s = 0
+limit_s = 20
+[[stages]]
+rate = 60
+duration = {duration}
+"""
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Callable[[float], str]:
+    def write(duration: float) -> str:
+        path = tmp_path / "own.toml"
+        path.write_text(SCENARIO.format(duration=duration))
+        return str(path)
+
+    return write
+
+
+def judge(directory: Path, ended: Ended, *expressions: str) -> Results:
+    ending = load_judge.Ending(interrupted=ended.interrupted, failure=ended.failure)
+    wanted = objectives.parse_all(["errors < 1%", "backlog.end == 0", *expressions])
+    return load_judge.judge(directory, objectives=wanted, ending=ending)
+
+
+def left_over(run: str) -> list[str]:
+    """Command lines of processes that still work on this run."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if run in line and "locust" in line:
+            found.append(line)
+    return found
+
+
+def test_two_processes_count_what_the_server_counted(serve: Make, scenario: Make, tmp_path: Path) -> None:
+    lines: list[Any] = []
+    options = LoadOptions(scenario=scenario(1.5), processes=2, out=tmp_path / "run")
+    done = run_load(options, url=serve(), api_key="k", judge=judge, live=lines.append)
+    results = done.results
+    assert (results.exit_code, results.verdict.value) == (0, "objectives-met"), results.load.get("problems")
+    assert results.verbs["publish"]["count"] == results.load["sent"] == 90
+    assert read_history(done.directory.path).calls.filter(_publishes()).height == 90
+    assert len(results.load["workers"]) == 2
+    assert results.complete
+    assert done.directory.results().verdict == results.verdict
+    assert done.directory.manifest().kind == "load"
+    assert lines[-1]["published"] == 90
+    names = {path.name for path in done.directory.path.iterdir()}
+    assert {"manifest.json", "results.json", "history-0.ndjson", "history-1.ndjson", "history-2.ndjson"} <= names
+    assert not {"load.json", "locust.log", ".proof"} & names
+    assert left_over(done.directory.manifest().run) == []
+
+
+def _publishes() -> Any:
+    import polars as pl
+
+    return pl.col("verb") == "publish"
+
+
+def test_a_closed_load_runs_on_locusts_users(serve: Make, scenario: Make, tmp_path: Path) -> None:
+    options = LoadOptions(scenario=scenario(1), users=3, out=tmp_path / "run")
+    results = run_load(options, url=serve("slow"), api_key="", judge=judge).results
+    assert results.load["model"] == "closed"
+    assert 10 < results.load["sent"] < 90
+    assert results.exit_code == 0
+
+
+def test_a_fault_is_found(serve: Make, scenario: Make, tmp_path: Path) -> None:
+    """One published message in seven is forgotten: exit 1, and the finding names it."""
+    options = LoadOptions(scenario=scenario(0.6), out=tmp_path / "run")
+    results = run_load(options, url=serve("lost"), api_key="", judge=judge).results
+    assert results.exit_code == 1
+    assert results.verdict.value == "does-not-conform"
+    assert {"loss"} <= {finding.check for finding in results.findings if finding.weight == "violation"}
+
+
+def test_a_target_that_is_not_there(scenario: Make, tmp_path: Path) -> None:
+    options = LoadOptions(scenario=scenario(1), out=tmp_path / "run")
+    results = run_load(options, url="http://127.0.0.1:9", api_key="", judge=judge).results
+    assert results.exit_code == 3
+    assert "could not be asked to create scope" in results.summary
+
+
+def test_a_hopeless_run_is_ended_early(serve: Make, scenario: Make, tmp_path: Path) -> None:
+    options = LoadOptions(scenario=scenario(60), out=tmp_path / "run")
+    began = time.monotonic()
+    done = run_load(
+        options, url=serve(), api_key="", judge=judge, abort=lambda line: "enough" if line["published"] > 20 else ""
+    )
+    assert time.monotonic() - began < 40
+    assert done.results.load["sent"] > 20
+    assert "enough" in done.results.summary
+
+
+def test_a_locust_that_fails_is_told_with_its_last_words(
+    serve: Make, scenario: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "locustfile.py"
+    broken.write_text("raise SystemExit('no such thing')\n")
+    monkeypatch.setattr(load_runner, "locustfile", lambda: broken)
+    options = LoadOptions(scenario=scenario(1), out=tmp_path / "run")
+    results = run_load(options, url=serve(), api_key="", judge=judge).results
+    assert results.exit_code == 5
+    assert "no such thing" in results.summary
+
+
+def test_wrong_options_are_refused_before_anything_starts(scenario: Make, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.txt").write_text("x")
+    for options in (
+        LoadOptions(scenario=scenario(1), processes=0, out=tmp_path / "run"),
+        LoadOptions(scenario=scenario(1), out=tmp_path / "other"),
+    ):
+        with pytest.raises(UsageError):
+            run_load(options, url="http://127.0.0.1:9", api_key="", judge=judge)
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from test_load_run import judge
+from queueproof.drive.load_runner import LoadOptions, run_load
+
+def live(line):
+    print(line["phase"], line["published"], flush=True)
+
+done = run_load(LoadOptions(scenario=sys.argv[1], processes=2, out=Path(sys.argv[2])), url=sys.argv[3], api_key="",
+                judge=judge, live=live)
+raise SystemExit(done.results.exit_code)
+"""
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c(times: int, serve: Make, scenario: Make, tmp_path: Path) -> None:
+    """Once: stop, drain, final, and a report. Twice: at once. What was gathered is kept, and nobody is left."""
+    command = [sys.executable, "-c", PROGRAM, scenario(60), str(tmp_path / "run"), serve()]
+    here = str(Path(__file__).parent)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([here, *filter(None, sys.path)])}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        watchdog = threading.Timer(60, process.kill)
+        watchdog.start()
+        assert process.stdout is not None
+        for line in process.stdout:
+            phase, published = line.split()
+            if phase == "load" and int(published) > 20:
+                break
+        process.send_signal(signal.SIGINT)
+        if times == 2:
+            time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+        process.stdout.read()
+        watchdog.cancel()
+    assert process.returncode == 130
+    directory = load_runner.RunDirectory(tmp_path / "run")
+    results = directory.results()
+    assert (results.exit_code, results.complete) == (130, False)
+    history = read_history(directory.path)
+    assert history.calls.filter(_publishes()).height > 20
+    assert left_over(directory.manifest().run) == []
+    if times == 1:
+        assert results.load["sent"] == history.calls.filter(_publishes()).height
+        assert results.load["backlog_end"] == 0
+    else:
+        assert results.verbs["publish"]["count"] > 0
