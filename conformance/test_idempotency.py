@@ -33,8 +33,9 @@ async def test_replay_gives_the_first_id(case: Case) -> None:
         await replayed(case, queue, original, "at once")
     await relabelled(case, queue, originals[0])
     await queue.publish_many(2)
+    await asyncio.sleep(1.5)
     for original in reversed(originals):
-        await replayed(case, queue, original, "after other messages")
+        await replayed(case, queue, original, "after other messages and a second and a half")
     await queue.take(*originals, batch_size=10, timeout_s=HOLD_S)
     for original in originals:
         await replayed(case, queue, original, "while it was claimed")

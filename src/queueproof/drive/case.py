@@ -124,6 +124,7 @@ class Case:
         """
         exchange: Exchange | None = None
         refusals = 0
+        perhaps = False  # an earlier try may have had its effect, so that a later refusal may be its echo
         for attempt in range(TRIES):
             outgoing = request()
             exchange = await self.send(outgoing, fields=fields() if fields else None, **options)
@@ -132,7 +133,10 @@ class Case:
             if optional and exchange.unsupported:
                 raise NotSupported(f"{doing}: answered {exchange.told()}", evidence=(exchange.op,))
             if exchange.result is Result.REJECTED and exchange.status != 429:
+                if perhaps:
+                    raise Disturbed(f"{doing}: refused after a try whose answer was lost", evidence=(exchange.op,))
                 break
+            perhaps = perhaps or exchange.result is Result.UNKNOWN
             refusals += exchange.answer is not None and exchange.status not in UNAVAILABLE
             self.world.client.retried += 1
             await asyncio.sleep(FIRST_PAUSE_S * 2**attempt)

@@ -17,8 +17,9 @@ from queueproof.evidence.operation import Result
 if TYPE_CHECKING:
     from queueproof.drive.case import Case
 
-# Between two claims that came back empty.
+# Between two claims that came back empty; the second where the server limits the rate of requests.
 POLL_S = 0.1
+RATIONED_POLL_S = 0.8
 # "Come later" answers: they say nothing about the request.
 UNAVAILABLE = frozenset({502, 503, 504, 408, 429})
 # A valid claim that is answered with a fault of the server's own this often in a row is refused by it.
@@ -114,7 +115,7 @@ class Queue:
         self._by_id: dict[str, Message] = {}
         self._by_token: dict[str, Message] = {}
         self._faults = 0  # claims in a row that a fault of the server's own answered
-        self._delivered: set[Message] = set()
+        self.latest: dict[Message, Delivery] = {}  # the last delivery seen of each message
         self._perhaps: set[str] = set()  # tokens of publishes whose result is unknown
         self.unsure_until_ns = 0  # an unknown claim may hold something until then
         self._world.queues.append(self)
@@ -251,14 +252,14 @@ class Queue:
             else:
                 self._stranger(item, exchange)
         self._faults = 0
-        self._delivered |= {delivery.message for delivery in deliveries}
+        self.latest |= {delivery.message: delivery for delivery in deliveries}
         return Claim(exchange=exchange, deliveries=deliveries)
 
     def _blame_id(self, message: Message) -> str:
         """The promise that a delivery under another id breaks."""
         if self.case.requirement.startswith("IDEM-"):
             return self.case.requirement
-        if message in self._delivered:
+        if message in self.latest:
             return "VIS-3"
         return "IDEM-2" if "idempotency_key" in message.fields else "PUB-1"
 
@@ -329,7 +330,7 @@ class Queue:
             if missing and last and claim.sure and not claim.deliveries:
                 await self._undelivered(min(missing, key=lambda m: m.publish.ret_ns), claim, root, doing)
             if missing and not claim.deliveries:
-                await asyncio.sleep(POLL_S)
+                await asyncio.sleep(self.pause_s())
         return found
 
     def _over(self, end_ns: int, allowed_s: float) -> bool:
@@ -341,6 +342,10 @@ class Queue:
         if now_ns > end_ns and self.unsure_until_ns > now_ns + LONGEST_UNSURE_S * S:
             raise Disturbed("a claim whose answer was lost may hold the message for long")
         return now_ns > max(end_ns, self.unsure_until_ns + round(allowed_s * S) if self.unsure_until_ns else 0)
+
+    def pause_s(self, usual_s: float = POLL_S) -> float:
+        """How long to wait before the next of many claims: longer where the server counts requests."""
+        return max(usual_s, RATIONED_POLL_S) if self._world.client.budget.rate_limited else usual_s
 
     @property
     def unsettled(self) -> bool:
@@ -360,7 +365,7 @@ class Queue:
         waited_s = (claim.exchange.ret_ns - message.publish.ret_ns) / S
         evidence = [message.publish, claim.exchange]
         proven = False
-        if message not in self._delivered and self._delivered:
+        if message not in self.latest and self.latest:
             root = self.case.requirement if root == self.case.requirement else "LOSS-1"
             control = await self.publish()
             for _ in range(CONTROL_CLAIMS):
@@ -369,7 +374,7 @@ class Queue:
                     proven = self.ordering == "fifo" and not self.unsure_until_ns
                     evidence += [control.publish, found.exchange]
                     break
-                await asyncio.sleep(POLL_S)
+                await asyncio.sleep(self.pause_s())
         self.case.refuse(
             root,
             doing,
@@ -390,7 +395,7 @@ class Queue:
             yield await self.claim(batch_size, timeout_s)
             if last:
                 return
-            await asyncio.sleep(max(0.0, min(every_s, (until_ns - time.monotonic_ns()) / S)))
+            await asyncio.sleep(max(0.0, min(self.pause_s(every_s), (until_ns - time.monotonic_ns()) / S)))
 
     # ── settle ────────────────────────────────────────────────────────────────────────────────────────────────────
 
