@@ -111,7 +111,7 @@ async def walk(case: Case) -> CaseEnd | None:
         await case.send(
             wire.publish(scope, queue.id, second.fields), fields=queue.described(second.token, second.fields)
         )
-        for delivery in await queue.take(first, second):
+        for delivery in await queue.take(first, second, timeout_s=30):
             await queue.complete(delivery, response={"done": True})
         await case.send(wire.read_scope(scope))
         await case.send(wire.read_queue(scope, queue.id))

@@ -41,7 +41,7 @@ async def test_publish_gives_id_and_state(case: Case) -> None:
         seen=spell([message.id for message in messages]),
         evidence=[message.publish for message in messages],
     )
-    await queue.take(*messages, batch_size=3)
+    await queue.take(*messages, batch_size=3, timeout_s=60)
 
 
 @proves("PUB-2")

@@ -7,6 +7,8 @@ from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.outcomes import Blocked
 from queueproof.drive.queue import Message, Queue
 
+HOLD_S = 30
+
 
 @proves("QUEUE-1")
 async def test_creating_a_queue_gives_its_id(case: Case) -> None:
@@ -73,7 +75,8 @@ def keeps(case: Case, queue: Queue, field: str, sent: str) -> None:
 async def delivers(queue: Queue, *, root: str) -> None:
     """Three messages go through the queue: the control of an accepted creation."""
     messages = [await _published(queue, root) for _ in range(3)]
-    for delivery in await queue.take(*messages, root=root, doing="a message published to the new queue was lost"):
+    doing = "a message published to the new queue was lost"
+    for delivery in await queue.take(*messages, timeout_s=HOLD_S, root=root, doing=doing):
         await queue.complete(delivery)
 
 

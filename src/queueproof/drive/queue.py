@@ -115,6 +115,7 @@ class Queue:
         self._by_id: dict[str, Message] = {}
         self._by_token: dict[str, Message] = {}
         self._faults = 0  # claims in a row that a fault of the server's own answered
+        self.done: dict[Message, Exchange] = {}  # the completions that were acknowledged
         self.latest: dict[Message, Delivery] = {}  # the last delivery seen of each message
         self._perhaps: set[str] = set()  # tokens of publishes whose result is unknown
         self.unsure_until_ns = 0  # an unknown claim may hold something until then
@@ -401,9 +402,12 @@ class Queue:
 
     async def complete(self, delivery: Delivery, *, response: Any = ABSENT, root: str = "DONE-1") -> Exchange:
         """Completes what was claimed. A try of unknown result is repeated; a refusal after one is no fault."""
+        if delivery.message in self.done:  # delivered twice on the way, and completed by its other delivery
+            return self.done[delivery.message]
         request = wire.complete(self.scope, delivery.id, response=response)
         exchange = await self.case.send(request, urgent=True)
         if exchange.ok:
+            self.done[delivery.message] = exchange
             return exchange
         if exchange.result is Result.REJECTED:
             if time.monotonic_ns() > delivery.held_until_ns:
@@ -417,6 +421,7 @@ class Queue:
             )
         again = await self.case.send(request, urgent=True)
         if again.ok:
+            self.done[delivery.message] = again
             return again
         raise Disturbed(f"whether a completion happened is unknown: {exchange.why}")
 
