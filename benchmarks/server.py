@@ -7,6 +7,7 @@ process, so that they cost little of the two cores. Machines are noisy: read the
 
 import argparse
 import asyncio
+import importlib.util
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
@@ -80,14 +82,26 @@ def start(*command: str) -> tuple[subprocess.Popen[bytes], dict[str, object]]:
     return process, json.loads(process.stdout.readline())
 
 
-async def core(clients: int, seconds: float) -> float:
-    """S: cycles/s of the broker without HTTP."""
+def stack_broker(services: Any) -> Broker:
+    """The stack's broker, as the server builds it."""
+    from scaiqueue_reference.pending.redis import RedisPending
+    from scaiqueue_reference.store.mariadb import MariaDBStore
+
+    clock = Clock()
+    pending = RedisPending(services.redis_url, clock.now_us)
+    return Broker(MariaDBStore(services.database_url, clock), pending, clock, shared=True)
+
+
+async def core(clients: int, seconds: float, services: Any = None) -> float:
+    """S: cycles/s of the broker without HTTP, over SQLite or the stack's services."""
     with tempfile.TemporaryDirectory() as folder:
         clock = Clock()
-        broker = Broker(SQLiteStore(f"{folder}/rows.sqlite3", clock), MemoryPending(), clock)
+        embedded = services is None
+        store = SQLiteStore(f"{folder}/rows.sqlite3", clock)
+        broker = Broker(store, MemoryPending(), clock) if embedded else stack_broker(services)
         await broker.open()
         places = Places(broker)
-        scope = await places.create_scope("t", "s", "s", "")
+        scope = await places.create_scope("t", f"s{time.time_ns()}", "s", "")
         queue = await places.create_queue(scope, {"slug": "q", "display_name": "q"})
         actor, draft = Actor("user", "u"), Draft(message_type="t", body=b'{"n":1}')
 
@@ -151,13 +165,38 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--stack", action="store_true", help="also MariaDB and Redis, which must be installed")
     arguments = parser.parse_args()
     clients, seconds = arguments.clients, arguments.seconds
     s, h = await core(clients, seconds), await bare(clients, seconds)
     floor = 1 / (1 / s + 3 / h)
-    embedded, durations = await served(clients, seconds)
-    sys.stdout.write(f"S core cycles/s {s:9.0f}\nH bare requests/s {h:7.0f}\nF floor cycles/s {floor:8.0f}\n")
-    sys.stdout.write(f"embedded {embedded:6.0f} cycles/s = {embedded / floor:.2f} F, {_percentiles(durations)}\n")
+    lines = [f"S core cycles/s {s:9.0f}", f"H bare requests/s {h:7.0f}", f"F floor cycles/s {floor:8.0f}"]
+    lines.append(line("embedded", await served(clients, seconds), floor))
+    if arguments.stack:
+        with stack_services() as services:
+            options = ["--database", services.database_url, "--redis", services.redis_url]
+            s = await core(clients, seconds, services)
+            floor = 1 / (1 / s + 3 / h)
+            lines += [f"S stack core cycles/s {s:6.0f}", f"F stack floor cycles/s {floor:5.0f}"]
+            for processes in (1, 2):
+                result = await served(clients, seconds, *options, "--processes", str(processes))
+                lines.append(line(f"stack, {processes} process{'es' * (processes > 1)}", result, floor))
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def line(name: str, result: tuple[float, list[float]], floor: float) -> str:
+    """One server's result against the floor."""
+    return f"{name:18} {result[0]:6.0f} cycles/s = {result[0] / floor:.2f} F, {_percentiles(result[1])}"
+
+
+def stack_services() -> Any:
+    """The private MariaDB and Redis of fixtures/stack."""
+    spec = importlib.util.spec_from_file_location("stack_services", ROOT / "fixtures" / "stack" / "services.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Services()
 
 
 def _percentiles(durations: list[float]) -> str:

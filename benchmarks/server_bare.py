@@ -24,7 +24,8 @@ def main() -> None:
     sys.stdout.write(json.dumps({"url": f"http://127.0.0.1:{listener.getsockname()[1]}"}) + "\n")
     sys.stdout.flush()
     options: dict[str, Any] = {"http": "httptools", "ws": "none", "lifespan": "off", "log_config": None}
-    server = uvicorn.Server(uvicorn.Config(app, access_log=False, server_header=False, date_header=False, **options))
+    options |= {"access_log": False, "server_header": False, "date_header": False, "proxy_headers": False}
+    server = uvicorn.Server(uvicorn.Config(app, **options))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(server.serve(sockets=[listener]))
 

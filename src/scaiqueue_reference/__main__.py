@@ -127,6 +127,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
             server.app,
             http="httptools",
             ws="none",
+            proxy_headers=False,
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -1,5 +1,6 @@
 """Puts the server together from its parts, and takes it down again."""
 
+import os
 import secrets
 import shutil
 import tempfile
@@ -33,6 +34,7 @@ from scaiqueue_reference.store.sqlite import SQLiteStore
 from scaiqueue_reference.webhooks import Dispatcher
 
 _SQLITE = "sqlite:///"
+_TEMPORARY = "scaiqueue-rows-"  # + process id + "-" + a random part
 
 
 class Server:
@@ -83,7 +85,8 @@ class Server:
     def _file(self, database: str | None) -> str:
         if database is not None:
             return database.removeprefix(_SQLITE)
-        self._temporary = Path(tempfile.mkdtemp(prefix="scaiqueue-"))
+        _sweep()
+        self._temporary = Path(tempfile.mkdtemp(prefix=f"{_TEMPORARY}{os.getpid()}-"))
         return str(self._temporary / "rows.sqlite3")
 
     async def _keyring(self) -> auth.Keyring:
@@ -99,6 +102,18 @@ class Server:
         await self._broker.close()
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
+
+
+def _sweep() -> None:
+    """Removes the temporary databases of servers that were killed before they could do it themselves."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_TEMPORARY}*"):
+        owner = folder.name.removeprefix(_TEMPORARY).partition("-")[0]
+        try:
+            os.kill(int(owner), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except (ValueError, OSError):  # no folder of ours, or another user's process
+            continue
 
 
 def _stack(database: str, redis_url: str | None, clock: Clock) -> Broker:

@@ -11,6 +11,7 @@ from typing import NoReturn
 import msgspec
 
 from scaiqueue_reference import events, lifecycle, ordering
+from scaiqueue_reference.broadcast import Broadcast
 from scaiqueue_reference.clock import Clock, message_id
 from scaiqueue_reference.documents import Documents
 from scaiqueue_reference.errors import (
@@ -45,6 +46,7 @@ class Broker:
         self.pending = pending
         self.clock = clock
         self.documents = Documents(store, clock)
+        self.broadcast = Broadcast(store, clock)
         self.shared = shared  # the order outlives this process, and other processes change it
 
     async def open(self) -> None:
@@ -152,6 +154,12 @@ class Broker:
         """Up to `limit` messages, locked for `actor` for `visibility_us`; none where the scope or queue is stopped."""
         if scope.state not in lifecycle.SERVING or queue.state not in lifecycle.SERVING:
             return []
+        if queue.consumer_mode == "broadcast":
+            consumer = await self.broadcast.consumer(scope, queue, actor)
+            copies = await self.broadcast.missing(queue, consumer)
+            if copies:
+                await self._put([_waiting(copy) for copy in copies])
+            queue = consumer
         claim = Claim(queue.id, actor, visibility_us, events.CLAIMED)
         taken: list[Message] = []
         while len(taken) < limit:

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scaiqueue_reference.api.requests import PublishRequest
+from scaiqueue_reference.api.documents import PatternRequest, RuleRequest, SchemaRequest
+from scaiqueue_reference.api.requests import PublishRequest, QueueRequest, QueueUpdate, ScopeRequest
+from scaiqueue_reference.api.webhooks import WebhookRequest
 
 JSON = {"Content-Type": "application/json"}
 
@@ -232,3 +234,39 @@ def test_whatever_is_sent_there_is_no_500(api: Any, body: dict[str, Any], verb: 
     assert response.status_code in (200, 201, 404, 409, 422), response.text
     if response.status_code == 201 and "body" in body:
         assert response.json()["data"]["body"] == body["body"]
+
+
+shapes = [ScopeRequest, QueueRequest, QueueUpdate, SchemaRequest, PatternRequest, RuleRequest, WebhookRequest]
+other_names = st.sampled_from(sorted({name for shape in shapes for name in shape.__struct_fields__} - {"secret"}))
+pieces = st.sampled_from(
+    [
+        {"sections": [{"type": "context"}]},
+        {"kind": "route", "queue": "x"},
+        [{"field": "labels.a", "op": "<"}],
+        ["x"],
+        "1",
+    ]
+)
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.dictionaries(other_names, anything | pieces, max_size=6),
+    st.sampled_from(["/scopes", "{scope}", "{scope}/queues", "{queue}", "{scope}/schemas", "{scope}/hitl-patterns"])
+    | st.sampled_from(["{scope}/routing-rules", "{scope}/hitl-patterns/x/preview"]),
+)
+def test_nor_is_there_one_from_the_other_endpoints(api: Any, body: dict[str, Any], path: str) -> None:
+    """Scopes, queues, schemas, patterns, rules."""
+    method = "PATCH" if path in ("{scope}", "{queue}") else "POST"
+    filled = path.format(scope=f"/scopes/{api.scope}", queue=api.at())
+    response = api.call(method, filled, content=json.dumps(body).encode("utf-8", "surrogatepass"), headers=JSON)
+    assert response.status_code in (200, 201, 404, 409, 422), response.text
+
+
+def test_webhooks_take_no_nonsense(api: Any) -> None:
+    """Of any type, anywhere."""
+    good = {"url": "http://127.0.0.1:9/", "events": ["scaiqueue.message.claimed"], "secret": "s", "status": "inactive"}
+    for name in (*good, "max_retries"):
+        for value in (None, 5.5, {}, [{}], "\u0000", "http://[::1", ["x"], -1, 10**30):
+            response = api.http.post("/v1/webhooks", json={**good, name: value})
+            assert response.status_code in (201, 422), response.text

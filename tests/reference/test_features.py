@@ -166,6 +166,33 @@ def test_rules_in_a_circle_lead_to_the_dead_letters(api: Any) -> None:
     assert fields == ["action.kind", "conditions[0].op", "conditions[0].field"]
 
 
+# -- broadcast
+
+
+def test_every_consumer_of_a_broadcast_queue_gets_every_message(api: Any) -> None:
+    """In order, also what came before its first claim; each completes its own copy; a retry is the consumer's alone."""
+    api.new_queue(consumer_mode="broadcast")
+    made = [api.publish(n)["id"] for n in range(3)]
+
+    def claim(key: str) -> list[Any]:
+        path = f"{api.at()}/messages/claim"
+        return list(api.ok("POST", path, {"batch_size": 10, "visibility_timeout_s": 60}, key=key))
+
+    mine = claim("all")
+    assert [message["body"] for message in mine] == [0, 1, 2]
+    assert [message["parent_id"] for message in mine] == made
+    assert claim("all") == []
+    theirs = claim("consume")
+    assert [message["parent_id"] for message in theirs] == made
+    assert api.act("complete", theirs[0]["id"]).status_code == 409
+    assert api.act("complete", mine[0]["id"]).status_code == 200
+    assert api.act("release", mine[1]["id"]).status_code == 200
+    assert [message["id"] for message in claim("all")] == [mine[1]["id"]]
+    assert claim("consume") == []
+    late = api.publish(3)["id"]
+    assert [[message["parent_id"] for message in claim(key)] for key in ("all", "consume")] == [[late], [late]]
+
+
 # -- webhooks
 
 

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -95,10 +96,27 @@ def test_a_kept_database_keeps_messages_claims_and_keys(
         assert again.act("complete", held).status_code == 200
 
 
-def test_two_servers_do_not_share_keys_nor_leave_files(running: Running, tmp_path: Path) -> None:
-    """Default keys are random; the temporary database goes with the server."""
+def test_two_servers_do_not_share_keys(running: Running) -> None:
+    """Default keys are random."""
     with running() as one, running() as two:
         assert set(one.keys.values()).isdisjoint(two.keys.values())
+
+
+def _folders(server: Any) -> list[Path]:
+    return list(Path(tempfile.gettempdir()).glob(f"scaiqueue-rows-{server.process.pid}-*"))
+
+
+def test_a_temporary_database_does_not_outlive_its_server(running: Running) -> None:
+    """It goes with a stopped server, and that of a killed one goes when the next one starts."""
+    with running() as stopped:
+        assert len(_folders(stopped)) == 1
+        stopped.stop()
+        assert _folders(stopped) == []
+    with running() as killed:
+        killed.kill()
+        assert len(_folders(killed)) == 1
+        with running():
+            assert _folders(killed) == []
 
 
 def test_a_keys_file_replaces_the_default_keys(running: Running, tmp_path: Path) -> None:

@@ -114,6 +114,9 @@ class Store(Protocol):
     async def expired(self, now_us: int, limit: int) -> list[Message]:
         """Waiting messages whose lifetime is over."""
 
+    async def newest_key(self, queue_id: str) -> str | None:
+        """The greatest idempotency_key of a queue, None when it has none."""
+
     async def finished(self, before_us: int, limit: int) -> list[Message]:
         """Messages that were completed or expired before then, and are not archived."""
 

@@ -218,6 +218,11 @@ class MariaDBStore(MariaDBPlaces):
             ORDER BY expires_us LIMIT %s"""  # noqa: S608
         return [Message(*row) for row in await self._link.rows(statement, (now_us, limit))]
 
+    async def newest_key(self, queue_id: str) -> str | None:
+        statement = f"SELECT MAX(idempotency_key) FROM {_TABLE} WHERE origin_queue_id = %s"  # noqa: S608
+        ((key,),) = await self._link.rows(statement, (queue_id,))
+        return None if key is None else str(key, "utf-8")
+
     async def finished(self, before_us: int, limit: int) -> list[Message]:
         statement = f"""SELECT {_M} FROM {_TABLE} WHERE finished_us < %s AND state IN ({_ENDED})
             ORDER BY finished_us LIMIT %s"""  # noqa: S608

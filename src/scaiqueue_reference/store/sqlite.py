@@ -287,6 +287,11 @@ class SQLiteStore:
     async def expired(self, now_us: int, limit: int) -> list[Message]:
         return [Message(*row) for row in await self._read(_EXPIRED, (now_us, limit))]
 
+    async def newest_key(self, queue_id: str) -> str | None:
+        statement = f"SELECT MAX(idempotency_key) FROM {_TABLE} WHERE origin_queue_id = ?"  # noqa: S608
+        ((key,),) = await self._read(statement, (queue_id,))
+        return None if key is None else str(key, "utf-8")
+
     async def finished(self, before_us: int, limit: int) -> list[Message]:
         return [Message(*row) for row in await self._read(_FINISHED, (before_us, limit))]
 
