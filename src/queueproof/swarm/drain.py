@@ -196,8 +196,6 @@ class Drain:
             self.books.unsure.discard(delivery.token)
             if self._client.perform(completion(self._ground.scope, delivery.id)).ok:
                 self.books.missing.pop(delivery.id, None)
-            elif delivery.id not in self.books.missing:
-                self.books.missing[delivery.id] = delivery.token
         self._last_delivery = time.monotonic()
         self._quiet_from_ns = time.monotonic_ns()
 
