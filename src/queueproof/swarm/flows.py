@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import gevent
 
@@ -176,10 +176,12 @@ class Consumers:
         self._queues = queues
         self._one_clock = one_clock
         self._draw = random.Random(f"{scenario.seed} fates")
-        self._greenlets: list[gevent.Greenlet] = []
+        self._greenlets: list[gevent.Greenlet[..., Any]] = []
         self.stopping = False
 
-    def start(self, count: int, *, first: int, after_s: float, crashed: Callable[[gevent.Greenlet], None]) -> None:
+    def start(
+        self, count: int, *, first: int, after_s: float, crashed: "Callable[[gevent.Greenlet[..., Any]], None]"
+    ) -> None:
         """`first`: number of the first consumer in the whole run, so that they begin at different queues."""
         for number in range(first, first + count):
             greenlet = gevent.spawn_later(after_s, self._run, number)
