@@ -161,7 +161,7 @@ class Peer(asyncio.Protocol):
 
 async def main(fault: str, rate: int) -> None:
     Peer.store = Store(fault, rate)
-    server = await asyncio.get_running_loop().create_server(Peer, "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(Peer, "127.0.0.1", 0, backlog=4096)
     sys.stdout.write(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     await server.serve_forever()

@@ -51,6 +51,7 @@ class Ended:
 
     interrupted: bool  # by a signal to this process
     failure: str  # in words, when it ended otherwise than it should; else ""
+    aborted: str = ""  # why `abort` ended it early; else ""
 
 
 Judge = Callable[[Path, Ended], Results]
@@ -143,7 +144,8 @@ class _Child:
         finally:
             os.close(reading)
             os.close(writing)
-        return Ended(interrupted=self._signals > 0, failure=self._failure(process.returncode, silent))
+        failure = self._failure(process.returncode, silent)
+        return Ended(interrupted=self._signals > 0, failure=failure, aborted=self._aborted)
 
     def _follow(self, process: "subprocess.Popen[bytes]", reading: int, live: Live | None, abort: Abort) -> bool:
         """Reads progress until the child ends; True when it had fallen silent."""
@@ -174,8 +176,6 @@ class _Child:
     def _failure(self, code: int, silent: bool) -> str:
         if self._signals:
             return ""
-        if self._aborted:
-            return f"ended early: {self._aborted}"
         if silent:
             return f"the load said nothing for {SILENCE_S:g} s and was ended; see {LOCUST_LOG}"
         if code or not (self._directory / GATHERED).exists():

@@ -5,7 +5,6 @@
 """
 
 import time
-from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -28,20 +27,18 @@ HOT: Final = frozenset({"publish", "complete", "extend", "fail", "release"})
 class Operation(Call):
     """A call with its place in the history."""
 
-    __slots__ = ("code", "document", "message", "op", "result", "state", "verb", "why")
+    op = 0
+    result = Result.UNKNOWN
+    code = ""  # error.code
+    why = ""
+    message = ""  # id in the answer
+    state = ""  # state in the answer
+    document: Any = wire.ABSENT  # the decoded answer; of a hot verb's success only when it was odd
 
-    def __init__(
-        self, verb: str, request: bytes, intended_ns: int, done: Callable[[Any], None] = lambda _: None
-    ) -> None:
-        super().__init__(request, intended_ns, done)
+    def __init__(self, verb: str, request: bytes, intended_ns: int) -> None:
+        self.payload = request
+        self.intended_ns = intended_ns
         self.verb = verb
-        self.op = 0
-        self.result = Result.UNKNOWN
-        self.code = ""  # error.code
-        self.why = ""
-        self.message = ""  # id in the answer
-        self.state = ""  # state in the answer
-        self.document: Any = wire.ABSENT  # the decoded answer; of a hot verb's success only when it was odd
 
     @property
     def ok(self) -> bool:

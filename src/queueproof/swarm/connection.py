@@ -23,6 +23,7 @@ _SOL_SOCKET: Final = gevent.monkey.get_original("socket", "SOL_SOCKET")
 _SO_ERROR: Final = gevent.monkey.get_original("socket", "SO_ERROR")
 _READ, _WRITE = 1, 2
 _CHUNK: Final = 65_536
+_HEAD: Final = 65_536  # so much of an answer's beginning is kept, for the rare ones whose headers matter
 _CONNECTING: Final = frozenset({errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK})
 
 
@@ -33,7 +34,6 @@ class Connection:
         "_address",
         "_complete",
         "_head",
-        "_headed",
         "_keep",
         "_parser",
         "_parts",
@@ -57,7 +57,6 @@ class Connection:
         self._writer: Any = None
         self._rest = memoryview(b"")  # of the request, not yet taken by the kernel
         self._head = b""
-        self._headed = False
         self._parts: list[bytes] = []
         self._complete = False
         self._keep = False
@@ -174,7 +173,7 @@ class Connection:
         if self.call is None:  # nobody asked: what follows could not be told from an answer
             self.close()
             return
-        if not self._headed:
+        if len(self._head) < _HEAD:
             self._head = self._head + data if self._head else data
         try:
             self._parser.feed_data(data)
@@ -189,9 +188,6 @@ class Connection:
         if self._complete:
             self._answered()
 
-    def on_headers_complete(self) -> None:
-        self._headed = True
-
     def on_body(self, data: bytes) -> None:
         self._parts.append(data)
 
@@ -202,7 +198,7 @@ class Connection:
         status = self._parser.get_status_code()
         if status < 200:  # 100, 103: the answer proper is still to come
             self._parts.clear()
-            self._headed, self._head = False, self._head.partition(b"\r\n\r\n")[2]
+            self._head = self._head.partition(b"\r\n\r\n")[2]
             return
         self._complete = True
         self._keep = self._parser.should_keep_alive()
@@ -219,7 +215,7 @@ class Connection:
             return
         sender = self._sender
         self.call = None
-        self._complete = self._headed = False
+        self._complete = False
         self._head = b""
         self._parts.clear()
         self._used = True
@@ -235,7 +231,7 @@ class Connection:
         call = self.call
         if call is None:
             self.close()
-        elif self._headed and _unstated_length(self._head):
+        elif b"\r\n\r\n" in self._head and _unstated_length(self._head):
             call.status = self._parser.get_status_code()
             call.head, call.body = self._head, b"".join(self._parts)
             self._keep = False

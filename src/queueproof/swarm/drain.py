@@ -27,6 +27,8 @@ POLL_S: Final = 0.2  # between two claims of an empty queue: the checks want at 
 CLOCK_MARGIN: Final = 0.002  # a server's clock may run a little slow against ours; the checks allow half of this
 AWAY_S: Final = 10.0  # a target that answers nothing for so long is away
 AWAY: Final = "the target does not answer any more"
+# A complete whose answer was lost may have worked: its message is not awaited, though it may still come.
+MAY_BE_DONE: Final = frozenset({Result.OK, Result.UNKNOWN})
 SETTLE_S: Final = 10.0  # at most, when nothing is missing: what comes back wrongly mostly comes within a lock
 READS: Final = 500  # so many missing messages are read one by one
 
@@ -35,7 +37,7 @@ READS: Final = 500  # so many missing messages are read one by one
 class Books:
     """What the history says of every message before the drain begins."""
 
-    missing: dict[str, str] = field(default_factory=dict)  # published ok, not known to be completed: id → token
+    missing: dict[str, str] = field(default_factory=dict)  # published ok, surely not completed: id → token
     unsure: set[str] = field(default_factory=set)  # tokens of publishes whose result is unknown
     extended: Counter[str] = field(default_factory=Counter)  # id → extends, each of which may have moved its lock
     unknown_claims: int = 0
@@ -43,7 +45,7 @@ class Books:
 
     @property
     def settled(self) -> bool:
-        """Every message that is known to exist is known to be completed."""
+        """Every message that is known to exist is completed, or may be."""
         return not self.missing
 
     @property
@@ -83,7 +85,7 @@ def _enter(books: Books, completed: set[str], call: Invoke, back: Return | None)
         books.unknown_claims += 1
     elif call.verb == "extend":
         books.extended[call.message] += 1
-    elif call.verb == "complete" and result is Result.OK:
+    elif call.verb == "complete" and result in MAY_BE_DONE:
         completed.add(call.message)
 
 
@@ -102,6 +104,7 @@ class Drain:
         self._started = self._last_delivery = self._last_answer = now
         self._quiet_from_ns = time.monotonic_ns()  # what was claimed last had been completed
         self._rows: list[dict[str, Any]] = []
+        self._batch = BATCH
         self._asked = dict.fromkeys(self._queues, 0.0)  # queue → when its last empty answer came
 
     def run(self, *, hurry: bool = False) -> dict[str, Any]:
@@ -147,7 +150,7 @@ class Drain:
             drain.backoff_s if self._scenario.consumers.fail else 0.0, messages.delay_s if messages.delay else 0.0
         )
 
-    def _watch(self, drainers: list[gevent.Greenlet], *, hurry: bool) -> str:
+    def _watch(self, drainers: "list[gevent.Greenlet[..., Any]]", *, hurry: bool) -> str:
         """Waits for the end; "" when the queues are empty and stayed so, else why it was cut short."""
         limit_s = self._scenario.drain.limit_s
         while True:
@@ -168,15 +171,15 @@ class Drain:
         queue = self._queues[number % len(self._queues)]
         timeout_s = self._scenario.consumers.visibility_timeout_s
         asked: int | float = int(timeout_s) if timeout_s == int(timeout_s) else timeout_s
-        request = wire.claim(self._ground.scope, queue, batch_size=BATCH, visibility_timeout_s=asked)
         while not self._stopping:
-            began = time.monotonic()
-            operation = self._client.perform(request, timeout_s=timeout_s, limit=BATCH)
+            began, batch = time.monotonic(), self._batch
+            request = wire.claim(self._ground.scope, queue, batch_size=batch, visibility_timeout_s=asked)
+            operation = self._client.perform(request, timeout_s=timeout_s, limit=batch)
             if operation.status:
                 self._last_answer = time.monotonic()
             if not operation.ok:
                 self.books.unknown_claims += operation.result is Result.UNKNOWN
-                self._refused(queue, operation.status)
+                self._refused(queue, operation.status, batch)
                 gevent.sleep(POLL_S)
             elif operation.document:
                 self._complete(operation.document)
@@ -184,9 +187,11 @@ class Drain:
                 self._asked[queue] = max(self._asked[queue], began)
                 gevent.sleep(POLL_S)
 
-    def _refused(self, queue: str, status: int) -> None:
-        """A dead-letter queue that cannot be claimed is legal: what is in it will be read instead."""
-        if queue == self._ground.dead_letter and 400 <= status < 500 and status != 429:
+    def _refused(self, queue: str, status: int, batch: int) -> None:
+        """How large a batch may be is not documented; a dead-letter queue that cannot be claimed is legal too."""
+        if 400 <= status < 500 and status != 429 and batch > 1:
+            self._batch = 1
+        elif queue == self._ground.dead_letter and 400 <= status < 500 and status != 429:
             self._asked[queue] = time.monotonic()
 
     def _complete(self, deliveries: list[Delivery]) -> None:
@@ -194,10 +199,8 @@ class Drain:
         for delivery in deliveries:
             self.delivered += 1
             self.books.unsure.discard(delivery.token)
-            if self._client.perform(completion(self._ground.scope, delivery.id)).ok:
+            if self._client.perform(completion(self._ground.scope, delivery.id)).result in MAY_BE_DONE:
                 self.books.missing.pop(delivery.id, None)
-            elif delivery.id not in self.books.missing:
-                self.books.missing[delivery.id] = delivery.token
         self._last_delivery = time.monotonic()
         self._quiet_from_ns = time.monotonic_ns()
 

@@ -32,7 +32,6 @@ from queueproof.swarm.sender import Sender
 from queueproof.swarm.worker import DONE, FINAL, PROOF, SEGMENT, TICK, TICK_S
 
 PLAN, STOP = "qp-plan", "qp-stop"
-LATE_TICKS: Final = 3  # an interval is written to the logs when it is so much older than the newest
 FINAL_S: Final = 15.0  # beyond a call's time-outs: what a worker may take to send its final
 
 Post = Callable[[str, dict[str, Any], str], None]
@@ -253,7 +252,7 @@ class Coordinator:
         self._whole.add(data)
         self._second[data["tick"]].add(data)
         if all(one.ticks > data["tick"] or one.final for one in self._members.values()):
-            self._write_seconds(before=data["tick"] - LATE_TICKS)
+            self._write_seconds(before=data["tick"] + 1)
 
     def _take_segment(self, member: _Member, data: Mapping[str, Any]) -> None:
         if data["offset"] != member.shipped:

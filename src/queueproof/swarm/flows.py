@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import gevent
 
@@ -24,10 +24,8 @@ _COMPLETED: Final = b'{"response":{"done":true}}'
 class _Publish(Operation):
     """A publish under way: what a replay of it needs."""
 
-    __slots__ = ("record", "replays")
-
     record: Invoke
-    replays: int
+    replays = 0
 
 
 class Producer:
@@ -51,6 +49,9 @@ class Producer:
         weights = scenario.messages.priorities
         self._tiers, self._weights = list(weights), list(weights.values())
         self.in_flight = 0
+        messages = scenario.messages
+        odd = messages.priorities or messages.deadline or messages.delay or scenario.producers.replay
+        self._plain: tuple[bytes, str | None, int | None, bool] | None = None if odd else (b"", None, None, False)
 
     def publish(self, number: int, intended_ns: int) -> None:
         """Sends message `number`; does not wait."""
@@ -86,7 +87,6 @@ class Producer:
         """The same message once more, under its idempotency key: a retry whose first try may have worked."""
         now_ns = time.monotonic_ns()
         operation = _Publish("publish", first.payload, now_ns)
-        operation.replays = 0
         operation.op = self._client.ledger.operation()
         old = first.record
         operation.record = Invoke(
@@ -112,7 +112,7 @@ class Producer:
         token = f"{self._token}{number}"
         body, digest = payload.body(token, intended_ns // 1000, next(self._paddings))
         queue, _, frame = self._frames[number % len(self._frames)]
-        extras, key, rank, untimed = self._extras(token)
+        extras, key, rank, untimed = self._extras(token) if self._plain is None else self._plain
         operation = _Publish("publish", frame(b'{"type":"load.message","body":%b%b}' % (body, extras)), intended_ns)
         operation.op = self._client.ledger.operation()
         operation.replays = 1 if key else 0
@@ -176,10 +176,12 @@ class Consumers:
         self._queues = queues
         self._one_clock = one_clock
         self._draw = random.Random(f"{scenario.seed} fates")
-        self._greenlets: list[gevent.Greenlet] = []
+        self._greenlets: list[gevent.Greenlet[..., Any]] = []
         self.stopping = False
 
-    def start(self, count: int, *, first: int, after_s: float, crashed: Callable[[gevent.Greenlet], None]) -> None:
+    def start(
+        self, count: int, *, first: int, after_s: float, crashed: "Callable[[gevent.Greenlet[..., Any]], None]"
+    ) -> None:
         """`first`: number of the first consumer in the whole run, so that they begin at different queues."""
         for number in range(first, first + count):
             greenlet = gevent.spawn_later(after_s, self._run, number)

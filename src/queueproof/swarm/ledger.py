@@ -1,9 +1,11 @@
-"""The history of a load, written as it happens at the price of one `write(2)` a call.
+"""The history of a load, on its way to the disk before a request leaves, without a system call a record.
 
-An invocation is on its way to the disk before its request leaves. A return may wait in this process for the next
-invocation, at most a tick: when the process is killed in between, the call is read as unknown, which is sound.
+The file is mapped into memory, a window at a time: a record that was copied into the mapping belongs to the kernel, as
+after `write(2)`, and survives a `kill -9` of this process. The room for a window is taken from the disk beforehand, so
+that a full one is an error and no signal. What a killed process leaves behind its last record reads as a torn line.
 """
 
+import mmap
 import os
 import time
 from collections.abc import Callable
@@ -14,7 +16,7 @@ import msgspec
 from queueproof.evidence.history import clock_domain
 from queueproof.evidence.operation import Clock, Invoke, Mark, Record, Return
 
-FLUSH_BYTES = 32_768  # returns wait for no longer than this
+WINDOW = 1 << 20  # bytes of the file that are mapped at a time: some 5,000 records
 
 
 class Ledger:
@@ -27,18 +29,21 @@ class Ledger:
         """
         self.failure: OSError | None = None
         self.records = 0
+        self.size = 0  # bytes written
         self._on_failure = on_failure
-        self._encoder = msgspec.json.Encoder()
-        self._buffer = bytearray()
+        self._encode = msgspec.json.Encoder().encode
         self._op = 0
         self._descriptor = -1
+        self._map: mmap.mmap | None = None
+        self._base = 0  # where in the file the window begins …
+        self._room = 0  # … how long it is …
+        self._at = 0  # … and where in it the next record goes
         if path is not None:
-            self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
             now_ns = time.monotonic_ns()
             self._put(
                 Clock(domain=clock_domain(), at_ns=now_ns, wall_us=time.time_ns() // 1000, run=run, writer=writer)
             )
-            self.flush()
 
     @property
     def kept(self) -> bool:
@@ -51,49 +56,62 @@ class Ledger:
 
     def invoke(self, record: Invoke) -> bool:
         """Before the request leaves; False when it could not be written: then it must not leave."""
-        if self._descriptor < 0:
-            return self.failure is None
-        self._put(record)
-        return self.flush()
+        return self._put(record) if self._descriptor >= 0 else self.failure is None
 
     def back(self, record: Return) -> None:
         """After the answer was parsed."""
         if self._descriptor >= 0:
             self._put(record)
-            if len(self._buffer) > FLUSH_BYTES:
-                self.flush()
 
     def mark(self, name: str, detail: str = "") -> None:
         if self._descriptor >= 0:
             self._put(Mark(at_ns=time.monotonic_ns(), name=name, detail=detail))
-            self.flush()
-
-    def flush(self) -> bool:
-        """Writes what waits; False, and `failure`, when the disk takes no more."""
-        if self._descriptor < 0 or not self._buffer:
-            return self.failure is None
-        data = self._buffer
-        try:
-            written = os.write(self._descriptor, data)
-            while written < len(data):  # a nearly full disk takes a part: the rest follows, or raises
-                written += os.write(self._descriptor, data[written:])
-            data.clear()
-        except OSError as error:
-            self.failure = error
-            self.close()
-            self._on_failure()
-            return False
-        return True
 
     def close(self) -> None:
-        """Calling it twice is fine."""
-        if self.failure is None:
-            self.flush()
+        """Cuts off the room that was not needed. Calling it twice is fine."""
+        if self._map is not None:
+            self._map.close()
+            self._map = None
         if self._descriptor >= 0:
+            os.ftruncate(self._descriptor, self.size)
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def _put(self, record: Record) -> None:
+    def _put(self, record: Record) -> bool:
+        line = self._encode(record) + b"\n"
+        end = self._at + len(line)
+        if end > self._room:
+            try:
+                self._advance(len(line))
+            except OSError as error:
+                self.failure = error
+                self.close()
+                self._on_failure()
+                return False
+            end = self._at + len(line)
+        self._map[self._at : end] = line  # type: ignore[index]  # `_advance` has made it
+        self._at = end
+        self.size = self._base + end
         self.records += 1
-        self._encoder.encode_into(record, self._buffer, -1)
-        self._buffer += b"\n"
+        return True
+
+    def _advance(self, length: int) -> None:
+        """Maps the next window, with room for a record of `length`; raises OSError when the disk is full."""
+        if self._map is not None:
+            self._map.close()
+            self._map = None
+        self._base = self.size // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
+        self._at = self.size - self._base
+        self._room = self._at + max(WINDOW, length)
+        _take_room(self._descriptor, self.size, self._base + self._room - self.size)
+        self._map = mmap.mmap(self._descriptor, self._room, offset=self._base)
+
+
+def _take_room(descriptor: int, offset: int, length: int) -> None:
+    """Makes sure that the disk has these bytes; raises OSError when it has not."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, offset, length)
+        return
+    written = 0
+    while written < length:
+        written += os.pwrite(descriptor, bytes(length - written), offset + written)

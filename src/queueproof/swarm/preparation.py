@@ -37,9 +37,8 @@ def prepare(client: Client, scenario: Scenario, *, run: str) -> Ground:
             "display_name": f"Load {number}",
             "consumer_mode": "competing",
             "ordering": scenario.queue.ordering,
-            "max_retries": scenario.queue.max_retries,
         }
-        queues.append(_created(client, wire.create_queue(scope, fields)))
+        queues.append(_queue(client, scope, fields, scenario.queue.max_retries))
     return Ground(slug=slug, scope=scope, queues=tuple(queues), dead_letter=_dead_letter(client, scope))
 
 
@@ -65,6 +64,13 @@ def clean_up(client: Client, ground: Ground) -> dict[str, Any]:
             break
     note = "the target does not delete scopes; what is left is empty"
     return {"scopes_created": 1, "scopes_deleted": 0, "left": [ground.slug], "note": note}
+
+
+def _queue(client: Client, scope: str, fields: dict[str, Any], max_retries: int) -> str:
+    """A queue's id. That `max_retries` is a field of its creation is inferred: a target may refuse it."""
+    operation = client.perform(wire.create_queue(scope, {**fields, "max_retries": max_retries}))
+    found = wire.identity(operation.data)
+    return found if operation.ok and found else _created(client, wire.create_queue(scope, fields))
 
 
 def _created(client: Client, request: wire.Request) -> str:

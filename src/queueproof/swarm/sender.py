@@ -34,32 +34,20 @@ def _nobody(_: "Call") -> None:
 class Call:
     """One request and what came of it. Times are ns of the monotonic clock."""
 
-    __slots__ = (
-        "body",
-        "done",
-        "ended_ns",
-        "failure",
-        "head",
-        "intended_ns",
-        "payload",
-        "queued_ns",
-        "reached",
-        "sent_ns",
-        "status",
-    )
+    # Defaults stand on the class: a call is made for every request, and most of them keep most of these.
+    queued_ns = 0  # given to the sender
+    sent_ns = 0  # a connection was free: the service time starts
+    ended_ns = 0
+    reached = False  # whether a byte may have left this machine
+    status = 0  # 0 when no answer came
+    head = b""  # status line and headers, and perhaps more
+    body = b""
+    failure = ""  # in words; "" when an answer came
 
     def __init__(self, payload: bytes, intended_ns: int, done: Callable[[Any], None] = _nobody) -> None:
         self.payload = payload  # the whole request, as `Sender.frame` made it
         self.intended_ns = intended_ns
         self.done = done  # called in the hub with this call; must not block
-        self.queued_ns = 0  # given to the sender
-        self.sent_ns = 0  # a connection was free: the service time starts
-        self.ended_ns = 0
-        self.reached = False  # whether a byte may have left this machine
-        self.status = 0  # 0 when no answer came
-        self.head = b""  # status line and headers, and perhaps more
-        self.body = b""
-        self.failure = ""  # in words; "" when an answer came
 
     def header(self, name: str) -> str:
         """A header of the answer, "" when absent. Slow: for the rare answers whose headers matter."""

@@ -55,7 +55,7 @@ class Worker:
         self._problems: list[str] = []
         self._dispatcher: Dispatcher | None = None
         self._consumers: Consumers | None = None
-        self._greenlets: list[gevent.Greenlet] = []
+        self._greenlets: list[gevent.Greenlet[..., Any]] = []
         self._path, self._shared = self._history_path()
         sending = self._scenario.sending
         self._sender = Sender(
@@ -141,7 +141,6 @@ class Worker:
         cut.update(index=self.plan.index, tick=number, health=self._health.told(), in_flight=self._sender.in_flight)
         self._feed(cut)
         self._post(TICK, cut)
-        self._ledger.flush()
         if not self._shared:
             self._ship()
 
@@ -208,7 +207,7 @@ class Worker:
             self._consumers.stopping = True
         gevent.spawn(self._post, DONE, {"index": self.plan.index, "failed": True})
 
-    def _crashed(self, greenlet: gevent.Greenlet) -> None:
+    def _crashed(self, greenlet: "gevent.Greenlet[..., Any]") -> None:
         """A dead greenlet must not leave a run going for ever."""
         error = greenlet.exception
         text = error.message if isinstance(error, QueueproofError) else "".join(traceback.format_exception(error))
@@ -238,7 +237,7 @@ class Worker:
             return
         with self._path.open("rb") as history:
             history.seek(self._shipped)
-            while data := history.read(SEGMENT_BYTES):
+            while data := history.read(min(SEGMENT_BYTES, self._ledger.size - self._shipped)):
                 self._post(SEGMENT, {"index": self.plan.index, "offset": self._shipped, "data": data})
                 self._shipped += len(data)
                 gevent.sleep(0)

@@ -34,6 +34,7 @@ class Ending:
 
     interrupted: bool = False
     failure: str = ""  # in words, when it ended otherwise than it should
+    aborted: str = ""  # why it was ended early: it had no hope of meeting its objectives
 
 
 def run_checks(history: History, load: Mapping[str, Any]) -> list[Finding]:
@@ -94,18 +95,18 @@ def judge(
     verbs = _verbs(told.get("verbs", {}), histograms)
     measured = _measured(verbs, load, histograms)
     held = [evaluate(objective, measured) for objective in objectives]
-    interrupted = ending.interrupted or bool(told.get("interrupted"))
+    interrupted = ending.interrupted or (bool(told.get("interrupted")) and not ending.aborted)
     if ending.failure and not interrupted:
         problems.append(ending.failure)
     elif not told and not interrupted:
         problems.append("the load left no account of itself")
-    verdict, code, sentence = _decide(findings, held, problems, told, interrupted=interrupted)
+    verdict, code, sentence = _decide(findings, held, problems, told, interrupted=interrupted, aborted=ending.aborted)
     return Results(
         schema=SCHEMA,
         verdict=verdict,
         exit_code=int(code),
         summary=sentence,
-        complete=bool(told) and not interrupted,
+        complete=bool(told) and not interrupted and not ending.aborted,
         findings=tuple(_finding(finding) for finding in findings),
         verbs=verbs,
         load={**load, "problems": problems},
@@ -166,6 +167,7 @@ def _decide(
     told: Mapping[str, Any],
     *,
     interrupted: bool,
+    aborted: str,
 ) -> tuple[Verdict, ExitCode, str]:
     violations = [finding for finding in findings if finding.weight == "violation"]
     missed = [one["expression"] for one in held if one["met"] is False]
@@ -181,6 +183,8 @@ def _decide(
         return Verdict.NO_VERDICT, ExitCode(error["exit_code"]), _sentence(error)
     if problems:
         return Verdict.NO_VERDICT, ExitCode.HARNESS, f"The harness failed: {problems[0].strip().splitlines()[-1]}"
+    if aborted:
+        return Verdict.OBJECTIVES_MISSED, ExitCode.DOES_NOT, f"Ended early: {aborted}"
     if load.get("invalid"):
         return Verdict.NO_VERDICT, ExitCode.NO_VERDICT, f"The run is invalid: {load['invalid'][0]}"
     if missed:
