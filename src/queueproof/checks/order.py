@@ -17,7 +17,7 @@ import polars as pl
 
 from queueproof.checks.facts import FOREVER, Facts, facts_of
 from queueproof.checks.finding import Finding
-from queueproof.checks.telling import ALL_RECORDED, Row, names, second, tell
+from queueproof.checks.telling import ALL_RECORDED, LOOKED_AT, Row, names, second, tell
 from queueproof.evidence.history import History
 
 CHECK = "order"
@@ -247,8 +247,9 @@ def _within_answers(claimed: pl.DataFrame, ordering: str) -> pl.DataFrame:
 
 
 def _told(facts: Facts, found: pl.DataFrame, ordering: str) -> list[Finding]:
-    calls = names(facts, [*found["publish"].head(1000), *found["other_publish"].drop_nulls().head(1000)])
     found = found.sort(pl.col("sound").not_(), "inv", "row")
+    told = found.head(LOOKED_AT)
+    calls = names(facts, [*told["publish"], *told["other_publish"].drop_nulls()])
     return tell(facts, found, lambda row: _finding(row, calls, ordering))
 
 
