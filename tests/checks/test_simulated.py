@@ -31,6 +31,7 @@ def test_a_correct_server_is_never_accused(batch: int) -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("queueproof.checks.telling.MOST", 10**6)
+    monkeypatch.setattr("queueproof.checks.telling.LOOKED_AT", 10**6)
     simulation = simulate(range(FAULTY_RUNS), fault)
     struck = set(simulation.broken)
     accused = {

@@ -6,7 +6,7 @@ import polars as pl
 
 from queueproof.checks.facts import Facts, facts_of
 from queueproof.checks.finding import Finding
-from queueproof.checks.telling import Row, names, tell
+from queueproof.checks.telling import LOOKED_AT, Row, names, tell
 from queueproof.evidence.history import History
 
 CHECK = "batch"
@@ -20,7 +20,7 @@ def check_batch(history: History | Facts, *, unmodelled: Collection[str] = ()) -
     long = facts.deliveries.filter(pl.col("position") >= pl.lit(smallest)).select("op").unique()
     sizes = facts.deliveries.join(long, on="op", how="semi").group_by("op").agg(size=pl.len())
     over = asked.join(sizes, on="op", how="inner").filter(pl.col("size") > pl.col("limit")).sort("op")
-    calls = names(facts, over["op"].head(1000))
+    calls = names(facts, over["op"].head(LOOKED_AT))
 
     def finding(row: Row) -> Finding:
         return Finding(

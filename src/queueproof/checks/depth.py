@@ -10,7 +10,7 @@ import polars as pl
 
 from queueproof.checks.facts import FOREVER, Facts, facts_of
 from queueproof.checks.finding import Finding
-from queueproof.checks.telling import ALL_RECORDED, Row, names, tell
+from queueproof.checks.telling import ALL_RECORDED, LOOKED_AT, Row, names, tell
 from queueproof.evidence.history import History
 
 CHECK = "depth"
@@ -68,7 +68,7 @@ def _overshoots(facts: Facts, limits: pl.DataFrame) -> list[Finding]:
     gone_at_once = made.filter(pl.col("gone") <= pl.col("at")).select("op")
     over = events.join(limits, on="q").filter(pl.col("op").is_not_null() & (pl.col("waiting") > pl.col("limit")))
     over = over.join(gone_at_once, on="op", how="anti").sort("at", "op")
-    calls = names(facts, over["op"].head(1000))
+    calls = names(facts, over["op"].head(LOOKED_AT))
     return tell(facts, over, lambda row: _overshoot(row, calls[row["op"]]))
 
 
@@ -106,7 +106,7 @@ def _unjustified(facts: Facts, limits: pl.DataFrame) -> list[Finding]:
     )
     there = pl.col("begun").fill_null(0) - pl.col("done").fill_null(0)
     found = refused.with_columns(there=there).filter(pl.col("there") < pl.col("limit")).sort("inv", "op")
-    rows = names(facts, found["op"].head(1000))
+    rows = names(facts, found["op"].head(LOOKED_AT))
     return tell(facts, found, lambda row: _refusal(row, rows[row["op"]]))
 
 

@@ -8,7 +8,7 @@ from queueproof.checks.closed import may_be_closed
 from queueproof.checks.facts import FOREVER, Facts, facts_of
 from queueproof.checks.finding import Finding
 from queueproof.checks.redelivery import empty_claims
-from queueproof.checks.telling import ALL_RECORDED, Row, names, second, tell
+from queueproof.checks.telling import ALL_RECORDED, LOOKED_AT, Row, names, second, tell
 from queueproof.evidence.history import History
 
 CHECK = "empty"
@@ -28,7 +28,7 @@ def check_empty(history: History | Facts, *, unmodelled: Collection[str] = ()) -
     false = joined.filter(pl.col("until") > pl.col("ret"))
     false = false.join(may_be_closed(facts, false, "inv", "ret").select("op"), on="op", how="anti")
     told = false.sort("inv").group_by("q", maintain_order=True).agg(pl.all().first(), count=pl.len())
-    calls = names(facts, [*told["op"].head(1000), *told["publish"].head(1000)])
+    calls = names(facts, [*told["op"].head(LOOKED_AT), *told["publish"].head(LOOKED_AT)])
     return tell(facts, told, lambda row: _finding(row, calls))
 
 

@@ -188,7 +188,9 @@ def _tables(history: History, coding: Coding) -> Facts:
     found = history.deliveries.with_row_index("row").select(
         "row", "op", "position", "inv", "ret", "timeout", q, m, t, "attempts", body, dom
     )
-    deliveries, strays = _settled(publishes, found.filter(pl.col("m").is_not_null()))
+    if found["m"].has_nulls():  # only then is a copy worth its memory
+        found = found.filter(pl.col("m").is_not_null())
+    deliveries, strays = _settled(publishes, found)
     return Facts(
         history=history,
         coding=coding,
@@ -219,7 +221,8 @@ def _settled(publishes: pl.DataFrame, deliveries: pl.DataFrame) -> tuple[pl.Data
     if right.height:
         deliveries = deliveries.join(right, on="row", how="left", maintain_order="left")
         deliveries = deliveries.with_columns(t=pl.coalesce("own", "t")).drop("own")
-    return deliveries.join(_homes(publishes), on="t", how="left", maintain_order="left"), strays.select("row")
+    homes = deliveries.select("t").join(_homes(publishes), on="t", how="left", maintain_order="left").drop("t")
+    return deliveries.hstack(homes), strays.select("row")
 
 
 def _homes(publishes: pl.DataFrame) -> pl.DataFrame:

@@ -11,7 +11,7 @@ import polars as pl
 
 from queueproof.checks.facts import FOREVER, HAPPENED, Facts, facts_of
 from queueproof.checks.finding import Finding
-from queueproof.checks.telling import ALL_RECORDED, Row, names, second, tell
+from queueproof.checks.telling import ALL_RECORDED, LOOKED_AT, Row, names, second, tell
 from queueproof.evidence.history import History
 
 CHECK = "idempotency"
@@ -54,7 +54,7 @@ def _two_answers(facts: Facts, keyed: pl.DataFrame) -> list[Finding]:
     if pairs.height == 0:
         return []
     pairs = _with_end(facts, pairs).sort("inv", "op")
-    calls = names(facts, [*pairs["op"].head(1000), *pairs["first_op"].head(1000)])
+    calls = names(facts, [*pairs["op"].head(LOOKED_AT), *pairs["first_op"].head(LOOKED_AT)])
     return tell(facts, pairs, lambda row: _contradiction(row, calls))
 
 
@@ -180,7 +180,7 @@ def _unfounded_conflicts(facts: Facts) -> list[Finding]:
         others=pl.col("other_inv").count(),
     )
     unfounded = judged.filter(~pl.col("founded")).sort("inv", "op")
-    calls = names(facts, unfounded["op"].head(1000))
+    calls = names(facts, unfounded["op"].head(LOOKED_AT))
     return tell(facts, unfounded, lambda row: _unfounded(row, calls[row["op"]]))
 
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from queueproof.checks.facts import Facts, facts_of
 from queueproof.checks.finding import Finding
-from queueproof.checks.telling import ALL_RECORDED, Row, names, tell
+from queueproof.checks.telling import ALL_RECORDED, LOOKED_AT, Row, names, tell
 from queueproof.evidence.history import History
 
 CHECK = "integrity"
@@ -49,7 +49,7 @@ def _bodies(facts: Facts) -> list[Finding]:
             odd = odd.join(known.filter(pl.col("body").is_null()).select(name), on=name, how="anti")
         wrong.append(odd.select("row", "op", "inv", "publish"))
     found = pl.concat(wrong).unique("row", keep="first", maintain_order=True).sort("inv", "row")
-    publishes = names(facts, found["publish"].head(1000))
+    publishes = names(facts, found["publish"].head(LOOKED_AT))
     return tell(facts, found, lambda row: _body(row, publishes[row["publish"]]))
 
 
@@ -86,7 +86,7 @@ def _queues(facts: Facts, dead_letter: Collection[str] | None) -> list[Finding]:
     if strays.height and dead_letter is None:
         strays = _never_claimed_at_home(facts, strays)
     strays = strays.sort("inv", "row")
-    publishes = names(facts, strays["publish"].head(1000))
+    publishes = names(facts, strays["publish"].head(LOOKED_AT))
 
     def finding(row: Row) -> Finding:
         delivery, home = row["row"], publishes[row["publish"]]["queue"]

@@ -14,7 +14,7 @@ from queueproof.checks.closed import changes, may_be_closed
 from queueproof.checks.facts import FOREVER, Facts, facts_of
 from queueproof.checks.finding import CLOCK_DRIFT, CLOCK_STEP_NS, Finding
 from queueproof.checks.redelivery import CADENCE_S, SLACK_S, empty_claims
-from queueproof.checks.telling import ALL_RECORDED, Row, names, second, span, tell
+from queueproof.checks.telling import ALL_RECORDED, LOOKED_AT, Row, names, second, span, tell
 from queueproof.evidence.history import History
 
 CHECK = "loss"
@@ -59,7 +59,7 @@ def check_loss(
     if not judged:
         return []
     found = pl.concat(judged).sort("inv", "op").unique("op", keep="first", maintain_order=True)
-    calls = names(facts, found["op"].head(1000))
+    calls = names(facts, found["op"].head(LOOKED_AT))
     return tell(facts, found, lambda row: _finding(row, calls[row["op"]]))
 
 

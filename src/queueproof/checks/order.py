@@ -17,7 +17,7 @@ import polars as pl
 
 from queueproof.checks.facts import FOREVER, Facts, facts_of
 from queueproof.checks.finding import Finding
-from queueproof.checks.telling import ALL_RECORDED, Row, names, second, tell
+from queueproof.checks.telling import ALL_RECORDED, LOOKED_AT, Row, names, second, tell
 from queueproof.evidence.history import History
 
 CHECK = "order"
@@ -28,6 +28,9 @@ FIFO_GATE_NS = 5_000_000
 
 # A server may raise messages that have waited (priority_aging, formula unknown): only fresh ones are judged.
 FRESH_NS = 5_000_000_000
+
+# So many messages at a time need a few hundred megabytes.
+BATCH = 1_000_000
 
 # Ranks of one priority tier lie within one multiple of this (contract/wire.py, rank).
 TIER = 1001
@@ -48,14 +51,26 @@ def check_order(
     facts = facts_of(history, unmodelled=unmodelled)
     findings = []
     for ordering in ("fifo", "priority", "deadline"):
-        queues = facts.codes([queue for queue, kind in orderings.items() if kind == ordering])
-        messages = _messages(facts, queues, ranked=ordering != "fifo", deadlines=ordering == "deadline")
-        if messages.height:
-            waiting = messages.filter("waited").sort("sure")
-            claimed = _undisturbed(messages.filter("first_one"), disturbed)
-            found = _fifo(waiting, claimed) if ordering == "fifo" else _ranked(waiting, claimed, ordering)
-            findings += _told(facts, found, ordering) + _told(facts, _within_answers(claimed, ordering), ordering)
+        found = []
+        for queues in _batches(facts, [queue for queue, kind in orderings.items() if kind == ordering]):
+            messages = _messages(facts, queues, ranked=ordering != "fifo", deadlines=ordering == "deadline")
+            if messages.height:
+                waiting = messages.filter("waited").sort("sure")
+                claimed = _undisturbed(messages.filter("first_one"), disturbed)
+                found.append(_fifo(waiting, claimed) if ordering == "fifo" else _ranked(waiting, claimed, ordering))
+                found.append(_within_answers(claimed, ordering))
+        if found:
+            findings += _told(facts, pl.concat(found), ordering)
     return findings
+
+
+def _batches(facts: Facts, queues: list[str]) -> list[list[int]]:
+    """The queues' codes, a few at a time: as many as have BATCH publishes together, for memory's sake."""
+    sizes = facts.publishes.group_by("q").len().filter(pl.col("q").is_in(facts.codes(queues))).sort("q")
+    batches: dict[int, list[int]] = {}
+    for queue, batch in sizes.select("q", pl.col("len").cum_sum() // BATCH).iter_rows():
+        batches.setdefault(batch, []).append(queue)
+    return list(batches.values())
 
 
 # ── what is known of each message ─────────────────────────────────────────────────────────────────────────────────
@@ -232,8 +247,9 @@ def _within_answers(claimed: pl.DataFrame, ordering: str) -> pl.DataFrame:
 
 
 def _told(facts: Facts, found: pl.DataFrame, ordering: str) -> list[Finding]:
-    calls = names(facts, [*found["publish"].head(1000), *found["other_publish"].drop_nulls().head(1000)])
     found = found.sort(pl.col("sound").not_(), "inv", "row")
+    told = found.head(LOOKED_AT)
+    calls = names(facts, [*told["publish"], *told["other_publish"].drop_nulls()])
     return tell(facts, found, lambda row: _finding(row, calls, ordering))
 
 

@@ -11,6 +11,9 @@ from queueproof.checks.finding import Finding
 # A server that is wrong in every message is told in this many findings a requirement; the rest is counted.
 MOST = 50
 
+# So many rows of one check are put into words at most, in case different requirements hide behind each other.
+LOOKED_AT = 1_000
+
 ONE_NAME_ONE_MESSAGE = "the server gives each message an id of its own"
 TIMEOUT_HONOURED = "the server locks for the visibility timeout that was asked for, by a clock at most 1 ‰ fast"
 ALL_RECORDED = "every call on these queues is in this history"
@@ -29,14 +32,22 @@ def span(length_ns: int) -> str:
 
 
 def tell(facts: Facts, violations: pl.DataFrame, one: Callable[[Row], Finding]) -> list[Finding]:
-    """`one` finding for each of the first rows, and a note that counts the rest.
+    """`one` finding for each of the first rows, and for each requirement a note that counts the rest.
 
     A row's columns whose names end in `row` are replaced by the delivery with that row number as a dictionary.
     """
-    findings = [one(row) for row in _rows(facts, violations.head(MOST))]
-    if violations.height > MOST:
-        findings.append(_rest(findings[-1], violations.height - MOST))
-    return findings
+    kept: dict[tuple[str, str], list[Finding]] = {}
+    more: dict[tuple[str, str], int] = {}
+    for row in _rows(facts, violations.head(LOOKED_AT)):
+        finding = one(row)
+        kind = (finding.requirement, finding.weight)
+        if len(kept.setdefault(kind, [])) < MOST:
+            kept[kind].append(finding)
+        else:
+            more[kind] = more.get(kind, 0) + 1
+    unseen = max(0, violations.height - LOOKED_AT)
+    rest = [_rest(kept[kind][-1], count, unseen) for kind, count in more.items()]
+    return [finding for findings in kept.values() for finding in findings] + rest
 
 
 def names(facts: Facts, ops: Iterable[int]) -> dict[int, Row]:
@@ -56,13 +67,13 @@ def _rows(facts: Facts, violations: pl.DataFrame) -> list[Row]:
     return rows
 
 
-def _rest(last: Finding, count: int) -> Finding:
+def _rest(last: Finding, count: int, unseen: int) -> Finding:
+    perhaps = f", and {unseen} not looked at" if unseen else ""
     return Finding(
         check=last.check,
         requirement=last.requirement,
-        summary=f"and {count} more of the kind told last",
+        summary=f"and {count} more of the kind told last{perhaps}",
         operations=(),
         proof=f"{count} more rows satisfy the same inequality",
-        assumes=last.assumes,
-        weight=last.weight,
+        weight="note",
     )

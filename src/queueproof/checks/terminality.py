@@ -18,10 +18,10 @@ CHECK = "terminality"
 def check_terminality(history: History | Facts, *, unmodelled: Collection[str] = ()) -> list[Finding]:
     """DONE-4; one finding a delivery. Calls timed by different clocks are not compared."""
     facts = facts_of(history, unmodelled=unmodelled)
-    done = facts.frees.filter((pl.col("verb") == "complete") & pl.col("ok")).select(
-        "m", "dom", done_ret="ret", done="op"
-    )
-    back = facts.deliveries.select("row", "op", "inv", "m", "dom").join(done, on=["m", "dom"], how="inner")
+    key = ["m"] if facts.one_clock else ["m", "dom"]
+    done = facts.frees.filter((pl.col("verb") == "complete") & pl.col("ok"))
+    done = done.select(*key, done_ret="ret", done="op")
+    back = facts.deliveries.select("row", "op", "inv", *key).join(done, on=key, how="inner")
     back = back.filter(pl.col("inv") > pl.col("done_ret")).sort("inv", "row", "done_ret")
     return tell(facts, back.unique("row", keep="first", maintain_order=True), _finding)
 
