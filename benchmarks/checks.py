@@ -111,7 +111,7 @@ def _deliveries(deliveries: pl.DataFrame) -> pl.DataFrame:
         "op",
         position=pl.lit(0),
         message="message",
-        token="token",  # noqa: S106 -- a column's name
+        token="token",
         attempts="attempts",
         body="body",
         inv="inv",
@@ -164,12 +164,12 @@ def measure(folder: Path, *, detailed: bool) -> None:
         orderings=orderings,  # type: ignore[arg-type]
         dead_letter=(),
         drains=[drain],
-        token_prefix="run7-",  # noqa: S106 -- no secret
+        token_prefix="run7-",
     )
     seconds = time.perf_counter() - start
     busy = time.process_time() - busy
     most_mb = peak.stop()
-    print(  # noqa: T201 -- a benchmark's output
+    print(
         f"{made.calls.height:>12,} operations {made.deliveries.height:>12,} deliveries {seconds:8.2f} s "
         f"({busy:.1f} s of CPU) {most_mb:8,.0f} MB at most, the history's own {held_mb:,.0f} MB among them; "
         f"{_told(findings)}"
@@ -189,7 +189,7 @@ def _time_each() -> None:
         start, busy = time.perf_counter(), time.process_time()
         found = plain(name, check)  # type: ignore[arg-type]
         used = time.process_time() - busy
-        print(f"    {name:<14} {time.perf_counter() - start:8.2f} s ({used:.1f} s of CPU)")  # noqa: T201
+        print(f"    {name:<14} {time.perf_counter() - start:8.2f} s ({used:.1f} s of CPU)")
         return found  # type: ignore[return-value]
 
     everything.shielded = timed  # type: ignore[assignment]
@@ -216,7 +216,7 @@ def main() -> None:
 
 
 def _myself(*arguments: str) -> None:
-    subprocess.run([sys.executable, __file__, *arguments], check=True)  # noqa: S603 -- this very file
+    subprocess.run([sys.executable, __file__, *arguments], check=True)
 
 
 if __name__ == "__main__":
