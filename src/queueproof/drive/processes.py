@@ -20,7 +20,7 @@ def start(command: Sequence[str], **options: Any) -> "subprocess.Popen[bytes]":
     )
 
 
-def die_with_parent() -> None:
+def die_with_parent(number: int = signal.SIGTERM) -> None:
     """In a child, before it does anything else (on Linux; elsewhere it does nothing)."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
