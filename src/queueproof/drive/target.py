@@ -6,10 +6,10 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from queueproof.contract import wire
@@ -59,37 +59,58 @@ async def embedded(log: Path | None = None, *, arguments: tuple[str, ...] = ()) 
 
     `log`: where its standard error goes. Raises HarnessError when it does not come up.
     """
+    with _server(log, arguments) as process:
+        yield await asyncio.to_thread(_started, process, log)
+
+
+@contextlib.contextmanager
+def embedded_blocking(log: Path | None = None, *, arguments: tuple[str, ...] = ()) -> Iterator[Target]:
+    """The same for a caller without an event loop."""
+    with _server(log, arguments) as process:
+        yield _started(process, log)
+
+
+@contextlib.contextmanager
+def _server(log: Path | None, arguments: tuple[str, ...]) -> Iterator["subprocess.Popen[bytes]"]:
     command = [sys.executable, "-m", "scaiqueue_reference", "--port", "0", *arguments]
     with contextlib.ExitStack() as stack:
         errors = stack.enter_context(log.open("wb")) if log is not None else subprocess.DEVNULL
         process = start(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors)
         try:
-            ready = await asyncio.wait_for(asyncio.to_thread(_read_line, process), READY_WITHIN_S)
-            yield _started(ready, "embedded")
-        except TimeoutError as error:
-            raise HarnessError("the embedded server did not come up in time", hint=_see(log)) from error
-        except ValueError as error:
-            raise HarnessError(f"the embedded server did not start: {error}", hint=_see(log)) from error
+            yield process
         finally:
-            await asyncio.to_thread(_stop, process)
+            _stop(process)
+
+
+def _started(process: "subprocess.Popen[bytes]", log: Path | None) -> Target:
+    """The target, once the server has said that it is ready."""
+    line = _read_line(process)
+    try:
+        ready = json.loads(line)
+        keys = dict(ready["keys"])
+        return Target(url=ready["url"], key=keys.pop("all"), keys=keys, kind="embedded")
+    except (ValueError, KeyError, TypeError) as error:
+        raise HarnessError("the embedded server did not start", hint=_see(log)) from error
 
 
 def _see(log: Path | None) -> str:
     return f"see {log}" if log else "run `queueproof serve` to see why"
 
 
-def _started(line: bytes, kind: str) -> Target:
-    ready = json.loads(line)
-    keys = dict(ready["keys"])
-    return Target(url=ready["url"], key=keys.pop("all"), keys=keys, kind=kind)
-
-
 def _read_line(process: "subprocess.Popen[bytes]") -> bytes:
+    """The first line of the server's output; empty when it ended, or said nothing in time."""
     assert process.stdout is not None
-    line = process.stdout.readline()
-    if line:  # nobody reads the rest: keep its pipe from filling up
-        threading.Thread(target=process.stdout.read, daemon=True).start()
-    return line
+    found: list[bytes] = []
+
+    def read(stream: IO[bytes]) -> None:
+        found.append(stream.readline())
+        said.set()
+        stream.read()  # nobody reads the rest: keep its pipe from filling up
+
+    said = threading.Event()
+    threading.Thread(target=read, args=(process.stdout,), daemon=True).start()
+    said.wait(READY_WITHIN_S)
+    return found[0] if found else b""
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:

@@ -1,0 +1,73 @@
+"""One load run from its target to its verdict: Locust gathers in a child, the history is checked and judged here."""
+
+import contextlib
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from queueproof.drive.load_runner import Ended, LiveLine, LoadOptions, LoadRun, run_load
+from queueproof.drive.target import Target, base_url, embedded_blocking
+from queueproof.errors import TargetError, UsageError
+from queueproof.evidence.results import Results
+from queueproof.report.write import write_reports
+from queueproof.swarm import scenario
+from queueproof.verdict import load_judge, objectives
+
+
+def load(options: LoadOptions, *, url: str = "", kind: str = "", key: str = "", command: str = "") -> LoadRun:
+    """Runs a load and leaves a whole run directory; the exit code is `.results.exit_code`.
+
+    `url` wins over `kind`; neither means the embedded server. Raises QueueproofError for wrong input, all mistakes at
+    once.
+    """
+    planned = scenario.load(options.scenario)
+    wanted = objectives.parse_all([*planned.objectives, *options.objectives])
+    scenario.adjusted(planned, rate=options.rate, duration_s=options.duration_s, users=options.users)
+
+    def judge(directory: Path, ended: Ended) -> Results:
+        ending = load_judge.Ending(interrupted=ended.interrupted, failure=ended.failure, aborted=ended.aborted)
+        return load_judge.judge(directory, objectives=wanted, ending=ending)
+
+    with _target(url, kind, key) as target:
+        live = LiveLine() if sys.stderr.isatty() else None
+        run = run_load(
+            options,
+            url=target.url,
+            api_key=target.key,
+            judge=judge,
+            live=live,
+            target=_described(target),
+            command=command,
+        )
+        if live is not None:
+            live.close()
+    write_reports(run.directory.path)
+    return run
+
+
+def duration(text: str) -> float:
+    """Seconds that a command line's duration means ("30", "30s", "2m"); raises UsageError when it is none."""
+    found = scenario.seconds(float(text) if text.replace(".", "", 1).isdigit() else text)
+    if found is None:
+        raise UsageError(f"--duration {text!r} is no duration", hint="write it like 30, 30s, 500ms or 2m")
+    return found
+
+
+@contextlib.contextmanager
+def _target(url: str, kind: str, key: str) -> Iterator[Target]:
+    if url:
+        if not key:
+            raise UsageError("there is no API key", hint="give --api-key, or set SCAIGRID_API_KEY")
+        yield Target(url=base_url(url), key=key)
+    elif kind in {"", "embedded"}:
+        with embedded_blocking() as target:
+            yield target
+    else:
+        raise TargetError(
+            f"--target {kind} is not built into this version", hint="start the server yourself and give its --url"
+        )
+
+
+def _described(target: Target) -> Mapping[str, Any]:
+    return {"url": target.url, "kind": target.kind}
