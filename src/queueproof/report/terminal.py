@@ -255,10 +255,13 @@ class _Page:
                 ("left behind", words.clean_up(story.results.clean_up)),
             ]
         rows.append(("again", story.command))
-        rows.append(("report", str(story.path / REPORT)))
-        if (story.path / JUNIT).is_file():
-            rows.append(("junit", str(story.path / JUNIT)))
         self._in(self._pairs(rows), 2)
+        width = max((len(name) for name, value in rows if value), default=0) + 2
+        for name, file in (("report", REPORT), ("junit", JUNIT)):
+            if name == "report" or (story.path / file).is_file():
+                path = Text(self._say(str(story.path / file), 4_000))  # never broken: it is there to be copied
+                line = Text.assemble("  ", (f"{name:{width}}", "dim"), path)
+                self._console.print(line, soft_wrap=True)
 
     def _pairs(self, rows: Iterable[tuple[str, str]], *, style: str = "dim") -> RenderableType:
         """Names beside what they say, wrapped under themselves; empty ones are left out."""
