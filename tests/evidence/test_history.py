@@ -16,10 +16,10 @@ from queueproof.evidence.operation import Invoke, Item, Mark, Result, Return
 def written(path: Path, writer: int = 0) -> Path:
     """A publish that came back, a claim that delivered it, a completion that never returned."""
     history = HistoryWriter(path, run="r", writer=writer)
-    history.write(Invoke(op=1, at_ns=10, verb="publish", queue="q", token="qp.r.1", body="b", key="k"))  # noqa: S106
+    history.write(Invoke(op=1, at_ns=10, verb="publish", queue="q", token="qp.r.1", body="b", key="k"))
     history.write(Return(op=1, at_ns=20, result=Result.OK, status=201, message="m", state="pending"))
     history.write(Invoke(op=2, at_ns=30, verb="claim", queue="q", timeout_s=2.5, limit=1))
-    items = (Item(id="m", token="qp.r.1", attempts=1, body="b"),)  # noqa: S106
+    items = (Item(id="m", token="qp.r.1", attempts=1, body="b"),)
     history.write(Return(op=2, at_ns=40, result=Result.OK, status=200, items=items))
     history.write(Mark(at_ns=45, name="phase", detail="end"))
     history.write(Invoke(op=3, at_ns=50, verb="complete", message="m"))

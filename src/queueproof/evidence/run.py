@@ -20,6 +20,7 @@ from queueproof.evidence.results import Results
 
 MANIFEST, RESULTS, REPORT, JUNIT = "manifest.json", "results.json", "report.html", "junit.xml"
 LATEST = "latest"
+LOAD_FILES = ("load.json", "locust.log", ".proof")
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,7 +152,18 @@ def _pretty(value: Any) -> bytes:
 
 def _empty(path: Path) -> None:
     """Takes an earlier run's own files away, and nothing else."""
-    names = ("history-*.ndjson", "latency-*.hlog", MANIFEST, RESULTS, REPORT, JUNIT, "*.partial", "server.log")
+    names = (
+        "history-*.ndjson",
+        "latency-*.hlog",
+        MANIFEST,
+        RESULTS,
+        REPORT,
+        JUNIT,
+        "*.partial",
+        "server.log",
+        "created.ndjson",
+        *LOAD_FILES,
+    )
     for pattern in names:
         for file in path.glob(pattern):
             file.unlink()
