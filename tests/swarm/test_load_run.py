@@ -198,3 +198,22 @@ def test_ctrl_c(times: int, serve: Make, scenario: Make, tmp_path: Path) -> None
         assert results.load["backlog_end"] == 0
     else:
         assert results.verbs["publish"]["count"] > 0
+
+
+def test_a_killed_parent_leaves_no_process(serve: Make, scenario: Make, tmp_path: Path) -> None:
+    """`kill -9` of the command: Locust notices, stops, drains, cleans the target, and ends."""
+    command = [sys.executable, "-c", PROGRAM, scenario(60), str(tmp_path / "run"), serve()]
+    here = str(Path(__file__).parent)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([here, *filter(None, sys.path)])}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("load") and int(line.split()[1]) > 20:
+                break
+        process.kill()
+    run = load_runner.RunDirectory(tmp_path / "run").manifest().run
+    until = time.monotonic() + 30
+    while left_over(run) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert left_over(run) == []
+    assert load_judge.gathered(tmp_path / "run")["interrupted"]

@@ -4,7 +4,7 @@ import pytest
 
 from queueproof.errors import UsageError
 from queueproof.evidence.latency import Histogram, bucket
-from queueproof.verdict.objectives import Measured, evaluate, parse, parse_all
+from queueproof.verdict.objectives import Measured, abort_when, evaluate, parse, parse_all
 
 MEASURED = Measured(
     histograms={
@@ -88,3 +88,35 @@ def test_all_mistakes_are_told_at_once() -> None:
     assert "nonsense" in str(caught.value)
     assert "e2e.p99" in str(caught.value)
     assert len(parse_all(["errors < 1%", "e2e.p99 < 5s"])) == 2
+
+
+LINE = {
+    "phase": "load",
+    "publish_p99_us": 900_000,
+    "e2e_p99_us": 5,
+    "published": 100,
+    "completed": 40,
+    "calls": 200,
+    "errors": 12,
+}
+
+
+@pytest.mark.parametrize(
+    ("expression", "holds"),
+    [
+        ("errors > 5%", True),
+        ("errors > 6%", False),
+        ("errors > 11", True),
+        ("publish.response.p99 > 800ms", True),
+        ("e2e.p99 > 1s", False),
+        ("backlog.load >= 60", True),
+    ],
+)
+def test_a_hopeless_run_is_recognised_while_it_runs(expression: str, holds: bool) -> None:
+    assert abort_when([expression])(LINE) == (expression if holds else "")
+    assert abort_when([expression])({**LINE, "phase": "drain"}) == ""
+
+
+def test_a_condition_that_no_running_load_tells_is_refused() -> None:
+    with pytest.raises(UsageError, match="only when the load is over"):
+        abort_when(["claim.service.p50 > 3ms"])

@@ -35,6 +35,7 @@ class Attachment:
         self.coordinator: Coordinator | None = None
         self.directory: RunDirectory | None = None
         self._over = over
+        self._progress = int(os.environ.get(PROGRESS) or -1)
         self._runner: Any = environment.runner
         if isinstance(self._runner, WorkerRunner):
             self._runner.register_message(PLAN, lambda environment, msg: gevent.spawn(self._begin, msg.data))
@@ -74,7 +75,7 @@ class Attachment:
                 directory=self.directory.path,
                 headers=headers(options.qp_api_key, run),
                 post=self._to_worker,
-                progress=_progress(),
+                progress=self._tell,
             )
         except QueueproofError as error:
             self._refuse(error)
@@ -160,6 +161,16 @@ class Attachment:
         elif self.coordinator is not None:
             self.coordinator.receive(kind, data)
 
+    def _tell(self, line: dict[str, Any]) -> None:
+        """A line of numbers for whoever started this Locust; when that process has died, the load ends in order."""
+        if self._progress >= 0:
+            try:
+                os.write(self._progress, json.dumps(line).encode() + b"\n")
+            except OSError:
+                self._progress = -1
+                if self.coordinator is not None:
+                    self.coordinator.interrupt()
+
     def _feed(self, cut: Mapping[str, Any]) -> None:
         feed(self._runner.stats, cut)
 
@@ -168,17 +179,3 @@ def headers(api_key: str, run: str) -> dict[str, str]:
     """What every request of a load carries, so that a vendor finds it in its own log."""
     own = {"User-Agent": f"queueproof-load/{run}"}
     return {**own, "Authorization": f"Bearer {api_key}"} if api_key else own
-
-
-def _progress() -> Callable[[dict[str, Any]], None]:
-    descriptor = int(os.environ.get(PROGRESS) or -1)
-    if descriptor < 0:
-        return lambda _: None
-
-    def tell(line: dict[str, Any]) -> None:
-        try:
-            os.write(descriptor, json.dumps(line).encode() + b"\n")
-        except OSError:  # whoever started the load has gone; the load ends as it should
-            return
-
-    return tell

@@ -89,7 +89,7 @@ def troubles(
     if open_model and late > max(LATE_ONES, dispatch.count / 100):
         found.append(
             f"{late} of {dispatch.count} arrivals were started more than {LATEST_US // 1000} ms late: "
-            "the generator was the bottleneck"
+            "the generator, or the machine that it shares, was the bottleneck"
         )
     if open_model and started != scheduled:
         found.append(f"{started} of {scheduled} scheduled messages were sent: {scheduled - started} were dropped")

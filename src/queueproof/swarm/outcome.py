@@ -50,6 +50,7 @@ def line(phase: str, elapsed_s: float, scenario: Scenario, whole: Whole, in_flig
         "duration_s": scenario.duration_s,
         "published": counters["publish.ok"],
         "completed": counters["complete.ok"],
+        "calls": sum(number for name, number in counters.items() if name.endswith((".ok", ".error"))),
         "errors": sum(number for name, number in counters.items() if name.endswith(".error")),
         "empty_claims": counters["empty_claims"],
         "in_flight": in_flight,

@@ -5,6 +5,7 @@ run, a missed objective. A finding stands whatever else went wrong; a number sta
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from queueproof.verdict.objectives import Measured, Objective, evaluate
 
 SCHEMA: Final = 1
 GATHERED: Final = "load.json"  # what the swarm leaves in the run directory (docs/results.md)
+SHOWN: Final = 5  # findings in a terminal; the report has them all
 Check = Callable[[History, Mapping[str, Any]], list[Finding]]
 
 
@@ -227,9 +229,13 @@ def told(results: Results) -> str:
         ]
     signs = {True: "met", False: "MISSED", None: "not measured"}
     lines += [f"  {signs[held['met']]:13} {held['expression']}{_value(held)}" for held in results.objectives]
+    violations = [finding for finding in results.findings if finding.weight == "violation"]
+    lines += [f"  {one.check} ({one.requirement}): {one.summary}\n    {one.proof}" for one in violations[:SHOWN]]
+    if len(violations) > SHOWN:
+        lines.append(f"  … and {len(violations) - SHOWN} further findings")
+    notes = Counter(finding.check for finding in results.findings if finding.weight != "violation")
     lines += [
-        f"  {finding.weight}: {finding.check} ({finding.requirement}): {finding.summary}\n    {finding.proof}"
-        for finding in sorted(results.findings, key=lambda finding: finding.weight != "violation")[:10]
+        f"  note: {check}: {number}, told in the report and held against nobody" for check, number in notes.items()
     ]
     lines += [f"  problem: {problem.strip()}" for problem in load.get("problems", [])]
     lines += [f"  invalid: {reason}" for reason in load.get("invalid", [])]

@@ -106,6 +106,39 @@ def evaluate(objective: Objective, measured: Measured) -> dict[str, Any]:
     return {"expression": objective.expression, name: shown, "met": met}
 
 
+LIVE: Final = ("publish.response.p99", "e2e.p99", "errors", "backlog.load")  # what a running load tells
+
+
+def abort_when(expressions: Iterable[str]) -> Callable[[Mapping[str, Any]], str]:
+    """Conditions under which a running load has no hope, such as `errors > 5%`, as a function of its live numbers.
+
+    The function answers with the condition that holds, or "". Raises UsageError for a metric that is not in LIVE.
+    """
+    conditions = parse_all(expressions)
+    for condition in conditions:
+        if condition.metric not in LIVE:
+            raise UsageError(
+                f"`{condition.expression}`: {condition.metric} is known only when the load is over",
+                hint=f"a running load tells {', '.join(LIVE)}",
+            )
+
+    def check(line: Mapping[str, Any]) -> str:
+        values = {
+            "publish.response.p99": line["publish_p99_us"],
+            "e2e.p99": line["e2e_p99_us"],
+            "backlog.load": line["published"] - line["completed"],
+        }
+        for condition in conditions:
+            value = values.get(condition.metric, line["errors"])
+            if condition.kind == "share":
+                value = value / line["calls"] if line["calls"] else 0.0
+            if line["phase"] == "load" and _OPERATORS[condition.operator](value, condition.value):
+                return condition.expression
+        return ""
+
+    return check
+
+
 def _kind(expression: str, metric: str) -> str:
     """What a metric measures; raises UsageError for one that is none."""
     parts = re.split(r"\.(?!\d)", metric)
