@@ -1,7 +1,8 @@
-"""The audit log of calls: who called what, with which outcome; written in the background, within half a second.
+"""The audit log of calls: who called what, with which outcome.
 
 What happens to messages stands in the journal already, written with the change itself. Here the other calls are added:
-reads, refusals, and what managers do. Their lines are lost when the process is killed at the wrong moment.
+what managers do, before its answer leaves; reads and refusals in the background, within half a second, so that they are
+lost when the process is killed at the wrong moment.
 """
 
 import asyncio

@@ -119,6 +119,19 @@ def test_a_temporary_database_does_not_outlive_its_server(running: Running) -> N
             assert _folders(killed) == []
 
 
+def test_a_file_belongs_to_one_server_at_a_time(
+    running: Running, command: Any, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Two would each have an order of their own; a killed one's file is free again."""
+    database = f"sqlite:///{tmp_path / 'one.sqlite3'}"
+    with running("--database", database) as first:
+        code, says = _fails(command("--port", "0", "--database", database), environment)
+        assert (code, "in use by another server" in says) == (3, True)
+        first.kill()
+    with running("--database", database) as second:
+        assert second.stop() == 0
+
+
 def test_a_keys_file_replaces_the_default_keys(running: Running, tmp_path: Path) -> None:
     """Its tokens are not printed."""
     (tmp_path / "keys.toml").write_text("[keys.me]\ntoken='sgk_me'\ntenant='t'\npermissions=['view']\n")

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from scaiqueue_reference.api.call import AsgiScope, Call, Receive, Reply, Result, failure, request_id, success
 from scaiqueue_reference.api.endpoints import Endpoint
@@ -74,6 +75,9 @@ class Service:
             reply = failure(failed, identity, headers)
         if caller is not None and (outcome != "ok" or not endpoint.journaled):
             self._audit.add(self._entry(endpoint, params, caller, outcome, result))
+            if outcome == "ok" and endpoint.method != "GET":  # what a manager did is seen at once by every process
+                with suppress(ApiError):
+                    await self._audit.flush()
         elapsed_s = time.perf_counter() - started
         self._metrics.count(endpoint.name, reply.status, elapsed_s)
         if _log.isEnabledFor(logging.INFO):

@@ -23,6 +23,11 @@ T = TypeVar("T")
 # More than this in one commit lengthens the wait of the first without saving a noticeable part of the disk's time.
 LARGEST_BATCH = 256
 
+# While others wait already, the next commit waits for those who were just answered and come back, at most this long: a
+# commit and its way to the thread and back cost as much as several operations (550 → 390 µs of CPU a cycle at 16
+# clients, 60 % more cycles, on a slow disk). A single client is never kept waiting.
+GATHER_S = 0.002
+
 _ADD_LINES = (
     f"INSERT INTO journal ({JOURNAL_COLUMNS})"  # noqa: S608 -- names of our own columns
     f" VALUES ({', '.join('?' * len(Entry.__struct_fields__))})"
@@ -64,7 +69,9 @@ class GroupCommit:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._jobs: deque[_Job] = deque()
-        self._busy = False  # a batch is scheduled or on its way to the disk
+        self._busy = False  # a batch is scheduled, gathered or on its way to the disk
+        self._gathering: asyncio.TimerHandle | None = None
+        self._expected = 0
         self._loop = asyncio.get_running_loop()
         self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name="rows-writer", daemon=True)
@@ -80,6 +87,9 @@ class GroupCommit:
         if not self._busy:
             self._busy = True
             self._loop.call_soon(self._begin)
+        elif self._gathering is not None and len(self._jobs) >= self._expected:
+            self._gathering.cancel()
+            self._begin()
         return future
 
     async def close(self) -> None:
@@ -93,6 +103,7 @@ class GroupCommit:
             work()
 
     def _begin(self) -> None:
+        self._gathering = None
         jobs = [self._jobs.popleft() for _ in range(min(len(self._jobs), LARGEST_BATCH))]
         if any(slow for _, _, slow in jobs):
             self._work.put(lambda: self._commit(jobs, self._execute(jobs)))
@@ -135,7 +146,8 @@ class GroupCommit:
             else:
                 future.set_exception(error)
         if self._jobs:
-            self._begin()
+            self._expected = len(jobs) + len(self._jobs)
+            self._gathering = self._loop.call_later(GATHER_S, self._begin)
         else:
             self._busy = False
 
