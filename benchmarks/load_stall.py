@@ -53,7 +53,7 @@ def stall(url: str, pid: int, phase_s: float, connections: int) -> dict[str, Any
 
 def main() -> None:
     command = [sys.executable, str(Path(__file__).with_name("load.py")), "--only", "serve"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 -- the file beside this one
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         url = server.stdout.readline().strip() if server.stdout else ""
         for connections in (512, 8):

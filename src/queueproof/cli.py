@@ -112,13 +112,14 @@ def conformance(
         if not api_key:
             raise UsageError("there is no API key", hint="give --api-key, or set SCAIGRID_API_KEY")
     directory = RunDirectory.create(out, "conformance", new_run_id())
-    options = ["--qp-out", working_path(directory.path), "--qp-profile", profile, "--qp-slack", str(slack)]
-    options += [word for name in wanted for word in ("--qp-requirement", name)]
-    options += ["--qp-fail-on", fail_on]
+    # One word an option: a value that stands alone is taken for a path, whose conftest.py pytest would load.
+    options = [f"--qp-out={working_path(directory.path)}", f"--qp-profile={profile}", f"--qp-slack={slack}"]
+    options += [f"--qp-requirement={name}" for name in wanted]
+    options += [f"--qp-fail-on={fail_on}"]
     options += ["--qp-allow-inconclusive"] if allow_inconclusive else []
-    options += ["--qp-target", target] if target else []
-    options += ["--qp-junit", working_path(junit)] if junit else []
-    options += ["--qp-command", _again(url, target, profile, wanted, fail_on, slack)]
+    options += [f"--qp-target={target}"] if target else []
+    options += [f"--qp-junit={working_path(junit)}"] if junit else []
+    options += [f"--qp-command={_again(url, target, profile, wanted, fail_on, slack)}"]
     given = {
         "VIEW": view_key, "PUBLISH": publish_key, "CONSUME": consume_key, "MANAGE": manage_key, "FOREIGN": foreign_key,
     }  # fmt: skip
@@ -256,7 +257,7 @@ def serve(context: typer.Context) -> None:
 
     [--host H] [--port P] [--database URL] [--redis URL] [--keys FILE]; --help lists all.
     """
-    os.execv(sys.executable, [sys.executable, "-m", "scaiqueue_reference", *context.args])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "scaiqueue_reference", *context.args])  # noqa: S606
 
 
 if __name__ == "__main__":

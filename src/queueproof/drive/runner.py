@@ -25,6 +25,7 @@ def run_suite(options: Sequence[str], *, secrets: Mapping[str, str], more: Seque
     suite = suite_path()
     command = [
         sys.executable,
+        "-P",  # the caller's folder holds none of our modules
         "-m",
         "pytest",
         str(suite),

@@ -72,7 +72,7 @@ def embedded_blocking(log: Path | None = None, *, arguments: tuple[str, ...] = (
 
 @contextlib.contextmanager
 def _server(log: Path | None, arguments: tuple[str, ...]) -> Iterator["subprocess.Popen[bytes]"]:
-    command = [sys.executable, "-m", "scaiqueue_reference", "--port", "0", *arguments]
+    command = [sys.executable, "-P", "-m", "scaiqueue_reference", "--port", "0", *arguments]
     with contextlib.ExitStack() as stack:
         errors = stack.enter_context(log.open("wb")) if log is not None else subprocess.DEVNULL
         process = start(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors)
