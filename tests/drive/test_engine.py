@@ -1,133 +1,219 @@
-"""The engine: all at once, safety by one look, liveness by repeats, and never a word about its own crashes."""
+"""Safety by one observation, liveness by a repeat, disturbances anew; a crash of ours never accuses the server."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
+from drive_server import client_of, http, scripted
 
+from queueproof.drive import engine
 from queueproof.drive.case import Case
-from queueproof.drive.engine import TRIES, CaseSpec, Ended, run_cases
+from queueproof.drive.cleanup import Ledger
+from queueproof.drive.engine import CONFIRMED_AT, TRIES, CaseSpec, Ended, run_cases
 from queueproof.drive.noise import LagMeter
 from queueproof.drive.outcomes import Blocked, CaseEnd, Disturbed, Inconclusive, NotRun, NotSupported, Violation
-from queueproof.evidence.results import Outcome
+from queueproof.drive.world import World
+from queueproof.evidence.results import CaseResult, Outcome
+
+Function = Callable[[Case], Awaitable[None]]
 
 
-class World:
-    """As much of a world as the engine itself looks at."""
-
-    slack_s = 5.0
+def violation(*, liveness: bool = False) -> Violation:
+    return Violation("it broke", expected="e", seen="s", proof="1 < 2", evidence=(4,), liveness=liveness)
 
 
-def violation(liveness: bool = False) -> Violation:
-    return Violation("it broke", expected="a", seen="b", liveness=liveness)
+def blocked(*, liveness: bool = False) -> Blocked:
+    return Blocked("SCOPE-1", "no scope", expected="e", seen="s", evidence=(4,), liveness=liveness)
 
 
-async def ran(*ends: CaseEnd | Exception | None) -> Ended:
-    """How a case ends that ends like this, try after try (the last for ever)."""
-    left = list(ends)
+def ending_with(*ends: Exception | None) -> Function:
+    """A case whose tries end one after the other like this; the last for ever."""
+    tries = iter(range(10**6))
 
     async def case(_: Case) -> None:
-        end = left.pop(0) if len(left) > 1 else left[0]
+        end = ends[min(next(tries), len(ends) - 1)]
         if end is not None:
             raise end
-
-    [ended] = await run_all(case)
-    return ended
-
-
-async def run_all(*functions: Callable[[Case], Awaitable[None]]) -> list[Ended]:
-    specs = [CaseSpec(name=f"t.py::{n}", requirement="VIS-1", function=f) for n, f in enumerate(functions)]
-    world: Any = World()
-    return await run_cases(world, specs, LagMeter())
-
-
-@pytest.mark.parametrize(
-    ("end", "outcome"),
-    [
-        (None, Outcome.PASSED),
-        (violation(), Outcome.FAILED),
-        (Blocked("PUB-1", "no"), Outcome.BLOCKED),
-        (NotSupported("no"), Outcome.NOT_SUPPORTED),
-        (NotRun("no"), Outcome.NOT_RUN),
-        (Inconclusive("no"), Outcome.INCONCLUSIVE),
-        (Disturbed("no"), Outcome.INCONCLUSIVE),
-        (KeyError("ours"), Outcome.HARNESS_ERROR),
-    ],
-)
-async def test_each_end_has_its_outcome(end: CaseEnd | Exception | None, outcome: Outcome) -> None:
-    assert (await ran(end)).result.outcome is outcome
-
-
-async def test_safety_is_never_retried_away() -> None:
-    result = (await ran(violation(), None)).result
-    assert (result.outcome, result.tries) == (Outcome.FAILED, 1)
-
-
-async def test_liveness_fails_when_it_fails_twice() -> None:
-    late = violation(liveness=True)
-    assert (await ran(late, late)).result.outcome is Outcome.FAILED
-    assert (await ran(late, None, late)).result.outcome is Outcome.FAILED
-    once = (await ran(late, None, None)).result
-    assert once.outcome is Outcome.PASSED
-    assert "once" in once.summary
-
-
-async def test_a_disturbed_case_starts_anew() -> None:
-    assert (await ran(Disturbed("net"), Disturbed("net"), None)).result.outcome is Outcome.PASSED
-    assert (await ran(Disturbed("net"))).result.tries == TRIES
-
-
-async def test_a_refused_request_proves_its_root_and_an_absence_only_when_repeated() -> None:
-    assert (await ran(Blocked("PUB-1", "refused"))).proves == "PUB-1"
-    absent = Blocked("LOSS-1", "absent", liveness=True)
-    assert (await ran(absent, absent)).proves == "LOSS-1"
-    assert (await ran(absent, None, None)).proves == ""
-
-
-async def test_noise_of_our_own_is_no_verdict() -> None:
-    meter = LagMeter()
-    specs = [CaseSpec(name="t.py::late", requirement="VIS-2", function=_noisy(meter))]
-    world: Any = World()
-    [ended] = await run_cases(world, specs, meter)
-    assert ended.result.outcome is Outcome.INCONCLUSIVE
-    assert "too slow" in ended.result.summary
-
-
-def _noisy(meter: LagMeter) -> Callable[[Case], Awaitable[None]]:
-    async def case(_: Case) -> None:
-        meter.lags_ns.append(3_000_000_000)
-        raise violation(liveness=True)
 
     return case
 
 
-async def test_cases_run_at_once() -> None:
-    """Each waits for the other: one after the other they would never end."""
-    first, second = asyncio.Event(), asyncio.Event()
-
-    async def one(_: Case) -> None:
-        first.set()
-        await second.wait()
-
-    async def other(_: Case) -> None:
-        second.set()
-        await first.wait()
-
-    ended = await asyncio.wait_for(run_all(one, other), 5)
-    assert [end.result.outcome for end in ended] == [Outcome.PASSED] * 2
+async def ran(
+    *functions: Function, meter: LagMeter | None = None, done: Sequence[CaseResult] | None = None
+) -> list[Ended]:
+    specs = [
+        CaseSpec(name=f"test_x.py::test_{number}", requirement="VIS-1", function=function)
+        for number, function in enumerate(functions)
+    ]
+    heard = done if isinstance(done, list) else []
+    async with client_of("http://127.0.0.1:9") as (client, _):
+        world = World(run="r", client=client, ledger=Ledger())
+        return await run_cases(world, specs, meter or LagMeter(), done=heard.append)
 
 
-async def test_an_interruption_keeps_what_ended() -> None:
-    async def quick(_: Case) -> None:
-        return
+async def outcome(*ends: Exception | None) -> Ended:
+    return (await ran(ending_with(*ends)))[0]
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected", "tries"),
+    [
+        ([None], Outcome.PASSED, 1),
+        ([violation()], Outcome.FAILED, 1),
+        ([violation(), None], Outcome.FAILED, 1),
+        ([violation(liveness=True)], Outcome.FAILED, CONFIRMED_AT),
+        ([violation(liveness=True), None], Outcome.PASSED, 3),
+        ([violation(liveness=True), None, violation(liveness=True)], Outcome.FAILED, 3),
+        ([violation(liveness=True), violation()], Outcome.FAILED, 2),
+        ([Disturbed("net"), None], Outcome.PASSED, 2),
+        ([Disturbed("net")], Outcome.INCONCLUSIVE, TRIES),
+        ([Disturbed("net"), violation()], Outcome.FAILED, 2),
+        ([violation(liveness=True), Disturbed("net"), violation(liveness=True)], Outcome.FAILED, 3),
+        ([blocked()], Outcome.BLOCKED, 1),
+        ([blocked(liveness=True), None], Outcome.PASSED, 3),
+        ([Inconclusive("?")], Outcome.INCONCLUSIVE, 1),
+        ([NotRun("no key")], Outcome.NOT_RUN, 1),
+        ([NotSupported("404")], Outcome.NOT_SUPPORTED, 1),
+        ([ValueError("ours")], Outcome.HARNESS_ERROR, 1),
+        ([RecursionError("ours")], Outcome.HARNESS_ERROR, 1),
+        ([TimeoutError()], Outcome.HARNESS_ERROR, 1),
+        ([AssertionError("ours")], Outcome.HARNESS_ERROR, 1),
+    ],
+)
+async def test_how_a_case_ends(ends: list[Exception | None], expected: Outcome, tries: int) -> None:
+    result = (await outcome(*ends)).result
+    assert (result.outcome, result.tries) == (expected, tries), result.summary
+
+
+async def test_a_failure_keeps_its_proof() -> None:
+    result = (await outcome(violation())).result
+    assert (result.summary, result.expected, result.seen, result.proof) == ("it broke", "e", "s", "1 < 2")
+    assert result.evidence == (4,)
+
+
+async def test_a_confirmed_lateness_says_how_often_it_was_seen() -> None:
+    assert "seen 2 times in 2 tries" in (await outcome(violation(liveness=True))).result.summary
+
+
+async def test_a_passed_repeat_is_told() -> None:
+    assert "once in 3 tries" in (await outcome(violation(liveness=True), None)).result.summary
+
+
+async def test_a_crash_says_where() -> None:
+    result = (await outcome(ValueError("ours"))).result
+    assert result.summary == "ValueError: ours"
+    assert "test_engine.py:" in result.seen
+
+
+@pytest.mark.parametrize(
+    ("end", "proves"),
+    [(blocked(), "SCOPE-1"), (blocked(liveness=True), "SCOPE-1"), (violation(), ""), (Inconclusive("?"), "")],
+)
+async def test_what_a_blocked_case_proves(end: CaseEnd, proves: str) -> None:
+    ended = await outcome(end)
+    assert ended.proves == proves
+    assert ended.result.root == proves
+
+
+async def test_one_missing_thing_proves_nothing() -> None:
+    assert (await outcome(blocked(liveness=True), None)).proves == ""
+
+
+async def test_a_late_harness_blames_nobody() -> None:
+    meter = LagMeter()
+    meter.lags_ns.extend([0, 10**12])
+
+    async def late(_: Case) -> None:
+        meter.lags_ns.append(10**12)
+        raise violation(liveness=True)
+
+    ended = (await ran(late, meter=meter))[0]
+    assert ended.result.outcome is Outcome.INCONCLUSIVE
+    assert "harness itself was too slow" in ended.result.summary
+
+
+async def test_a_late_harness_still_sees_what_needs_no_clock() -> None:
+    meter = LagMeter()
+    meter.lags_ns.append(10**12)
+    assert (await ran(ending_with(violation()), meter=meter))[0].result.outcome is Outcome.FAILED
+
+
+async def test_all_cases_run_at_once_and_are_told_as_they_end() -> None:
+    arrived = asyncio.Barrier(3)
+    heard: list[CaseResult] = []
+
+    async def meets(_: Case) -> None:
+        await arrived.wait()
+
+    async with asyncio.timeout(10):
+        ended = await ran(meets, meets, meets, done=heard)
+    assert [end.result.name for end in ended] == [f"test_x.py::test_{number}" for number in range(3)]
+    assert len(heard) == 3
+
+
+async def test_a_cancelled_run_keeps_what_ended() -> None:
+    begun = asyncio.Event()
 
     async def endless(_: Case) -> None:
+        begun.set()
         await asyncio.Event().wait()
 
-    task = asyncio.create_task(run_all(quick, endless))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    task = asyncio.create_task(ran(ending_with(None), ending_with(violation()), endless))
+    await begun.wait()
+    for _ in range(5):
+        await asyncio.sleep(0)
     task.cancel()
-    ended = await task
-    assert [end.result.outcome for end in ended] == [Outcome.PASSED, Outcome.INCONCLUSIVE]
+    passed, failed, cut = [end.result for end in await task]
+    assert (passed.outcome, failed.outcome, cut.outcome) == (Outcome.PASSED, Outcome.FAILED, Outcome.INCONCLUSIVE)
+    assert "interrupted" in cut.summary
+
+
+async def test_each_try_is_a_new_case() -> None:
+    seen: list[Case] = []
+
+    async def case(new: Case) -> None:
+        seen.append(new)
+        if len(seen) < 3:
+            raise Disturbed("net")
+
+    await ran(case)
+    assert len(set(map(id, seen))) == 3
+
+
+async def test_every_ending_has_an_outcome() -> None:
+    kinds = {kind for kind in CaseEnd.__subclasses__()}
+    assert kinds == set(engine._OUTCOMES)
+
+
+class TestPersist:
+    """A call that must succeed: what ends the case, and as what."""
+
+    async def persisted(self, *says: bytes, requirement: str = "VIS-1", monkeypatch: pytest.MonkeyPatch) -> CaseResult:
+        monkeypatch.setattr("queueproof.drive.case.FIRST_PAUSE_S", 0.0)
+        async with scripted(*says) as server, client_of(server.url) as (client, _):
+            world = World(run="r", client=client, ledger=Ledger())
+
+            async def case(new: Case) -> None:
+                await new.own_scope()
+
+            spec = CaseSpec(name="x", requirement=requirement, function=case)
+            return (await run_cases(world, [spec], LagMeter()))[0].result
+
+    @pytest.mark.parametrize(
+        ("says", "requirement", "expected", "root"),
+        [
+            ([http({"data": {"id": "s1"}})], "VIS-1", Outcome.PASSED, ""),
+            ([http({"error": {"code": "X"}}, status=422)], "VIS-1", Outcome.BLOCKED, "SCOPE-1"),
+            ([http({"error": {"code": "X"}}, status=422)], "SCOPE-1", Outcome.FAILED, ""),
+            ([http({}, status=500)], "VIS-1", Outcome.BLOCKED, "SCOPE-1"),
+            ([http({}, status=500), http({"data": {"id": "s1"}})], "VIS-1", Outcome.PASSED, ""),
+            ([http({}, status=503)], "VIS-1", Outcome.INCONCLUSIVE, ""),
+            ([http({"data": {}})], "VIS-1", Outcome.BLOCKED, "SCOPE-1"),
+            ([http(content=b"<p>")], "VIS-1", Outcome.BLOCKED, "ENV-1"),
+        ],
+    )
+    async def test_ends(
+        self, says: list[bytes], requirement: str, expected: Outcome, root: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        result = await self.persisted(*says, requirement=requirement, monkeypatch=monkeypatch)
+        assert (result.outcome, result.root) == (expected, root), result.summary

@@ -1,83 +1,211 @@
-"""The request budget: so many at a time, the urgent first, and silence when the server asks for it."""
+"""At most eight requests in flight, urgent ones first, and silence for as long as the server asks."""
 
 import asyncio
-import time
+from collections.abc import Callable
 
 import pytest
 
-from queueproof.contract import wire
+from queueproof.contract.wire import Answer
 from queueproof.drive import limits
-from queueproof.drive.limits import RequestBudget
+from queueproof.drive.limits import DEFAULT_PAUSE_S, IN_FLIGHT, LONGEST_PAUSE_S, RequestBudget
 
 
-async def test_no_more_than_allowed_are_under_way() -> None:
-    budget = RequestBudget(3)
-    inside = most = 0
+class Clock:
+    """Time that passes when somebody sleeps, and only then. Unix time is EPOCH ahead of the monotonic clock."""
 
-    async def work() -> None:
-        nonlocal inside, most
+    EPOCH = 1_800_000_000.0
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return self.EPOCH + self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(round(seconds, 3))
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(limits.time, "monotonic", clock.monotonic)
+    monkeypatch.setattr(limits.time, "time", clock.time)
+    monkeypatch.setattr(limits.asyncio, "sleep", clock.sleep)
+    return clock
+
+
+def limited(status: int = 429, document: object = None, **headers: str) -> Answer:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Answer(status=status, document=document, headers=named)
+
+
+async def slept_after(budget: RequestBudget, clock: Clock, *, burst: bool = False) -> list[float]:
+    async with budget.slot(burst=burst):
+        return clock.slept
+
+
+class TestPlaces:
+    """Who may send, and when."""
+
+    async def test_eight_at_once(self) -> None:
+        budget = RequestBudget()
+        inside = most = 0
+        enough, leave = asyncio.Event(), asyncio.Event()
+
+        async def call() -> None:
+            nonlocal inside, most
+            async with budget.slot():
+                inside += 1
+                most = max(most, inside)
+                if inside == IN_FLIGHT:
+                    enough.set()
+                await leave.wait()
+                inside -= 1
+
+        calls = [asyncio.create_task(call()) for _ in range(40)]
+        await enough.wait()
+        leave.set()
+        await asyncio.gather(*calls)
+        assert (most, inside) == (IN_FLIGHT, 0)
+
+    async def test_urgent_calls_go_before_what_waits(self) -> None:
+        budget = RequestBudget(1)
+        order: list[str] = []
+
+        async def call(name: str, urgent: bool) -> None:
+            async with budget.slot(urgent=urgent):
+                order.append(name)
+
         async with budget.slot():
-            inside += 1
-            most = max(most, inside)
+            tasks = [
+                asyncio.create_task(call(name, urgent))
+                for name, urgent in [("a", False), ("b", False), ("c", True), ("d", True)]
+            ]
             await asyncio.sleep(0)
-            inside -= 1
+        await asyncio.gather(*tasks)
+        assert order == ["c", "d", "a", "b"]
 
-    await asyncio.gather(*(work() for _ in range(50)))
-    assert most == 3
+    async def test_a_burst_needs_no_place(self) -> None:
+        budget = RequestBudget(1)
+        async with budget.slot(), budget.slot(burst=True):
+            pass
+
+    @pytest.mark.parametrize("cancel", [lambda tasks: tasks[0], lambda tasks: tasks[1]])
+    async def test_a_cancelled_wait_loses_no_place(self, cancel: Callable[[list], asyncio.Task[None]]) -> None:
+        budget = RequestBudget(1)
+
+        async def call() -> None:
+            async with budget.slot():
+                pass
+
+        async with budget.slot():
+            tasks = [asyncio.create_task(call()) for _ in range(2)]
+            await asyncio.sleep(0)
+            cancel(tasks).cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        async with asyncio.timeout(5), budget.slot():
+            pass
+
+    async def test_cancelled_in_the_moment_of_its_turn(self) -> None:
+        budget = RequestBudget(1)
+
+        async def call() -> None:
+            async with budget.slot():
+                raise AssertionError("it was cancelled")
+
+        async with budget.slot():
+            task = asyncio.create_task(call())
+            await asyncio.sleep(0)
+        task.cancel()  # its place was given to it, and it has not run yet
+        await asyncio.gather(task, return_exceptions=True)
+        async with asyncio.timeout(5), budget.slot():
+            pass
+
+    async def test_a_failed_call_gives_its_place_back(self) -> None:
+        budget = RequestBudget(1)
+        for _ in range(3):
+            with pytest.raises(ValueError, match="x"):
+                async with budget.slot():
+                    raise ValueError("x")
 
 
-async def test_the_urgent_go_first_and_a_burst_beside() -> None:
-    budget = RequestBudget(1)
-    order: list[str] = []
-    gate = asyncio.Event()
+class TestSilence:
+    """What an answer says about rates."""
 
-    async def work(name: str, **how: bool) -> None:
-        async with budget.slot(**how):
-            order.append(name)
-            await gate.wait()
+    @pytest.mark.parametrize(
+        ("answer", "pause"),
+        [
+            (limited(retry_after="3"), 3.0),
+            (limited(retry_after="0.25"), 0.25),
+            (limited(), DEFAULT_PAUSE_S),
+            (limited(retry_after="soon"), DEFAULT_PAUSE_S),
+            (limited(document={"error": {"retry_after": 7}}), 7.0),
+            (limited(retry_after="3600"), LONGEST_PAUSE_S),
+            (limited(retry_after="inf"), LONGEST_PAUSE_S),
+            (limited(document={"error": {"retry_after": 10**400}}), LONGEST_PAUSE_S),
+            (limited(200, x_scaigrid_ratelimit_remaining="0", x_scaigrid_ratelimit_reset="4"), 4.0),
+            (limited(200, x_ratelimit_remaining="0", x_ratelimit_reset="4"), 4.0),
+            (limited(200, ratelimit_remaining="0", ratelimit_reset=f"{Clock.EPOCH + 1012:.0f}"), 12.0),
+        ],
+    )
+    async def test_asked_for(self, clock: Clock, answer: Answer, pause: float) -> None:
+        budget = RequestBudget()
+        budget.learn(answer)
+        assert await slept_after(budget, clock) == [pytest.approx(pause)]
 
-    tasks = [asyncio.create_task(work("first"))]
-    await asyncio.sleep(0)
-    tasks += [asyncio.create_task(work("plain")), asyncio.create_task(work("urgent", urgent=True))]
-    tasks.append(asyncio.create_task(work("burst", burst=True)))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    gate.set()
-    await asyncio.gather(*tasks)
-    assert order == ["first", "burst", "urgent", "plain"]
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            limited(200),
+            limited(200, retry_after="9"),
+            limited(429, retry_after="0"),
+            limited(429, retry_after="-1"),
+            limited(429, retry_after="nan"),
+            limited(200, x_ratelimit_remaining="5", x_ratelimit_reset="9"),
+            limited(200, x_ratelimit_remaining="0"),
+            limited(200, x_ratelimit_remaining="none", x_ratelimit_reset="9"),
+            limited(200, x_ratelimit_remaining="0", x_ratelimit_reset="nan"),
+            limited(200, ratelimit_remaining="0", ratelimit_reset=f"{Clock.EPOCH:.0f}"),
+        ],
+    )
+    async def test_not_asked_for(self, clock: Clock, answer: Answer) -> None:
+        budget = RequestBudget()
+        budget.learn(answer)
+        assert await slept_after(budget, clock) == []
 
+    async def test_a_date(self, clock: Clock) -> None:
+        from email.utils import formatdate
 
-async def test_a_cancelled_wait_gives_its_place_on() -> None:
-    budget = RequestBudget(1)
-    async with budget.slot():
-        waiting = asyncio.create_task(_enter(budget))
-        await asyncio.sleep(0)
-        waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)
-    await asyncio.wait_for(_enter(budget), 5)
+        budget = RequestBudget()
+        budget.learn(limited(retry_after=formatdate(clock.time() + 30, usegmt=True)))
+        assert await slept_after(budget, clock) == [pytest.approx(30, abs=1)]
 
+    async def test_a_shorter_wish_never_shortens_a_longer_one(self, clock: Clock) -> None:
+        budget = RequestBudget()
+        budget.learn(limited(retry_after="20"))
+        budget.learn(limited(retry_after="1"))
+        assert await slept_after(budget, clock) == [20.0]
+        assert budget.rate_limited == 2
 
-async def _enter(budget: RequestBudget) -> None:
-    async with budget.slot():
-        pass
+    async def test_bursts_are_silent_too(self, clock: Clock) -> None:
+        budget = RequestBudget()
+        budget.learn(limited(retry_after="5"))
+        assert await slept_after(budget, clock, burst=True) == [5.0]
 
+    async def test_silence_that_is_prolonged_while_waiting(self, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+        budget = RequestBudget()
+        budget.learn(limited(retry_after="5"))
+        sleep = clock.sleep
 
-@pytest.mark.parametrize(
-    ("status", "headers", "least_s", "most_s"),
-    [
-        (429, {"retry-after": "30"}, 29, 31),
-        (429, {"retry-after": "100000"}, limits.LONGEST_PAUSE_S - 1, limits.LONGEST_PAUSE_S),
-        (429, {}, limits.DEFAULT_PAUSE_S - 0.1, limits.DEFAULT_PAUSE_S),
-        (200, {"x-scaigrid-ratelimit-remaining": "0", "x-scaigrid-ratelimit-reset": "20"}, 19, 20),
-        (200, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(time.time() + 20)}, 10, 21),
-        (200, {"ratelimit-remaining": "3", "ratelimit-reset": "20"}, -1, 0),
-        (200, {"x-ratelimit-remaining": "none"}, -1, 0),
-        (200, {}, -1, 0),
-    ],
-)
-def test_silence_is_learned(status: int, headers: dict[str, str], least_s: float, most_s: float) -> None:
-    budget = RequestBudget()
-    before = time.monotonic()
-    budget.learn(wire.Answer(status=status, headers=headers))
-    silence = budget._silent_until - before if budget._silent_until else -0.5
-    assert least_s <= silence <= most_s + 0.5
+        async def prolonging(seconds: float) -> None:
+            await sleep(seconds)
+            if len(clock.slept) == 1:
+                budget.learn(limited(retry_after="2"))
+
+        monkeypatch.setattr(limits.asyncio, "sleep", prolonging)
+        assert await slept_after(budget, clock) == [5.0, 2.0]

@@ -1,73 +1,161 @@
-"""The run directory: whole files or none, and clear words about what is no run."""
+"""The run directory: whole files or none, never somebody else's, and a clear word where it cannot be read."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from queueproof.errors import CorruptRunError, UsageError
+from queueproof.errors import CorruptRunError, ExitCode, UsageError
 from queueproof.evidence.results import SCHEMA, Outcome, RequirementResult, Results, Verdict
-from queueproof.evidence.run import MANIFEST, RESULTS, RunDirectory, manifest_of
+from queueproof.evidence.run import RunDirectory, manifest_of, new_run_id
 
-RESULT = Results(
+RESULTS = Results(
     schema=SCHEMA,
     verdict=Verdict.CONFORMS,
     exit_code=0,
+    summary="Conforms ü \ud800",
     requirements=(RequirementResult(id="VIS-1", level="MUST", profile="core", outcome=Outcome.PASSED),),
 )
 
 
-def test_results_have_the_documented_form(tmp_path: Path) -> None:
-    directory = RunDirectory.create(tmp_path / "run", "conformance", "r")
-    directory.write_results(RESULT)
-    found = json.loads((directory.path / RESULTS).read_text())
-    assert (found["schema"], found["verdict"], found["exit_code"]) == (1, "conforms", 0)
-    assert found["requirements"][0]["outcome"] == "passed"
-    assert set(found) >= {"findings", "verbs", "load", "objectives", "observations", "noise", "clean_up"}
-    assert directory.results() == RESULT
+def run_in(path: Path) -> RunDirectory:
+    directory = RunDirectory.create(path, "conformance", "abcdefgh")
+    manifest = manifest_of(run="abcdefgh", kind="conformance", target={"url": "u"}, options={}, command="queueproof")
+    directory.write_manifest(manifest)
+    return directory
 
 
-def test_the_newest_run_is_latest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for run in ("one", "two"):
-        RunDirectory.create(None, "conformance", run).write("x", run)
-    assert (tmp_path / "reports" / "latest" / "x").read_text() == "two"
+class TestFiles:
+    """Written whole, read with types."""
+
+    def test_round_trip(self, tmp_path: Path) -> None:
+        directory = run_in(tmp_path / "a" / "b")
+        directory.write_results(RESULTS)
+        again = RunDirectory.open(tmp_path / "a" / "b")
+        assert again.results().requirements == RESULTS.requirements
+        assert again.results().summary == "Conforms ü \ufffd"
+        assert again.manifest().run == "abcdefgh"
+        assert json.loads((directory.path / "results.json").read_bytes())["schema"] == 1
+
+    def test_a_write_that_fails_leaves_what_was_there(self, tmp_path: Path) -> None:
+        directory = run_in(tmp_path)
+        directory.write("x", "first")
+        (tmp_path / ".x.partial").mkdir()
+        with pytest.raises(OSError, match="directory"):
+            directory.write("x", "second")
+        assert (tmp_path / "x").read_text() == "first"
+
+    def test_nothing_partial_is_left(self, tmp_path: Path) -> None:
+        run_in(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+
+    def test_run_ids_are_short_and_unlike(self) -> None:
+        names = {new_run_id() for _ in range(100)}
+        assert len(names) == 100
+        assert all(len(name) == 8 and name.isalnum() and name == name.lower() for name in names)
 
 
-def test_a_named_folder_is_used_again_and_nothing_foreign_is_lost(tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    first = RunDirectory.create(out, "conformance", "one")
-    first.write_manifest(manifest_of(run="one", kind="conformance", target={}, options={}, command=""))
-    first.write_results(RESULT)
-    (out / "notes.txt").write_text("mine")
-    RunDirectory.create(out, "conformance", "two")
-    assert not (out / RESULTS).exists()
-    assert (out / "notes.txt").read_text() == "mine"
+class TestPlace:
+    """Where a run may be kept."""
 
+    def test_latest_points_to_the_newest(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        for run in ("aaaaaaaa", "bbbbbbbb"):
+            made = RunDirectory.create(None, "conformance", run)
+            assert (tmp_path / "reports" / "latest").resolve() == made.path.resolve()
+        assert len(list((tmp_path / "reports").iterdir())) == 3
 
-def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "letter.txt").write_text("dear")
-    with pytest.raises(UsageError, match="holds other files"):
-        RunDirectory.create(tmp_path, "conformance", "r")
-    assert (tmp_path / "letter.txt").exists()
+    def test_latest_that_is_a_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "reports").mkdir()
+        (tmp_path / "reports" / "latest").write_text("x")
+        made = RunDirectory.create(None, "load", "aaaaaaaa")
+        assert (tmp_path / "reports" / "latest").resolve() == made.path.resolve()
 
+    def test_latest_that_is_a_folder_of_the_users_is_left_alone(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "reports" / "latest").mkdir(parents=True)
+        (tmp_path / "reports" / "latest" / "precious").write_text("x")
+        made = RunDirectory.create(None, "load", "aaaaaaaa")
+        assert (tmp_path / "reports" / "latest" / "precious").read_text() == "x"
+        assert (tmp_path / "reports" / "latest.txt").read_text() == str(made.path)
 
-def test_a_file_or_an_unwritable_place_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    for place in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/nothing/here")):
+    def test_a_named_folder_gets_no_link(self, tmp_path: Path) -> None:
+        RunDirectory.create(tmp_path / "out", "conformance", "aaaaaaaa")
+        assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+    def test_a_file(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("x")
+        with pytest.raises(UsageError, match="is a file"):
+            run_in(tmp_path / "file")
+        assert (tmp_path / "file").read_text() == "x"
+
+    def test_below_a_file(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("x")
+        with pytest.raises(UsageError, match="cannot write"):
+            run_in(tmp_path / "file" / "out")
+
+    def test_where_nothing_can_be_made(self) -> None:
+        with pytest.raises(UsageError, match="cannot write") as caught:
+            run_in(Path("/proc/queueproof"))
+        assert "--out" in caught.value.hint
+
+    def test_a_link_to_nowhere(self, tmp_path: Path) -> None:
+        (tmp_path / "link").symlink_to(tmp_path / "nowhere")
         with pytest.raises(UsageError):
-            RunDirectory.create(place, "conformance", "r")
+            run_in(tmp_path / "link")
+
+    def test_foreign_files_are_never_touched(self, tmp_path: Path) -> None:
+        (tmp_path / "thesis.txt").write_text("x")
+        with pytest.raises(UsageError, match="other files"):
+            run_in(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+    def test_an_earlier_run_is_replaced_whole_and_its_neighbours_are_not(self, tmp_path: Path) -> None:
+        directory = run_in(tmp_path)
+        directory.write_results(RESULTS)
+        for name in ("history-0.ndjson", "latency-0.hlog", "report.html", "junit.xml", "created.ndjson", "server.log"):
+            (tmp_path / name).write_text("old")
+        (tmp_path / ".results.json.partial").write_text("old")
+        (tmp_path / "notes.md").write_text("mine")
+        RunDirectory.create(tmp_path, "conformance", "bbbbbbbb")
+        assert [path.name for path in tmp_path.iterdir()] == ["notes.md"]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"schema": "x"}', b"\xff\xfe"])
-def test_a_damaged_result_is_said(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / MANIFEST).write_bytes(b"{}")
-    (tmp_path / RESULTS).write_bytes(content)
-    with pytest.raises(CorruptRunError, match="cannot be read"):
-        RunDirectory.open(tmp_path).results()
+class TestCorrupt:
+    """A directory that cannot be read is named, with what to do."""
 
+    def test_no_directory(self, tmp_path: Path) -> None:
+        with pytest.raises(CorruptRunError, match="no run directory"):
+            RunDirectory.open(tmp_path / "none")
 
-def test_a_missing_run_is_said(tmp_path: Path) -> None:
-    for path in (tmp_path / "none", tmp_path):
-        with pytest.raises(CorruptRunError):
-            RunDirectory.open(path)
+    def test_no_manifest(self, tmp_path: Path) -> None:
+        with pytest.raises(CorruptRunError, match=r"manifest\.json"):
+            RunDirectory.open(tmp_path)
+
+    @pytest.mark.parametrize("name", ["manifest.json", "results.json"])
+    @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff\xfe", b'{"schema": "one"}', b"null"])
+    def test_content(self, tmp_path: Path, name: str, content: bytes) -> None:
+        directory = run_in(tmp_path)
+        directory.write_results(RESULTS)
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(CorruptRunError, match=name.replace(".", r"\.")) as caught:
+            _ = directory.manifest() if name == "manifest.json" else directory.results()
+        assert caught.value.hint
+        assert caught.value.exit_code == ExitCode.USAGE
+
+    def test_cut_off_before_its_results(self, tmp_path: Path) -> None:
+        directory = run_in(tmp_path)
+        assert not directory.has_results()
+        with pytest.raises(CorruptRunError, match="has no results"):
+            directory.results()
+
+    def test_results_of_a_newer_version(self, tmp_path: Path) -> None:
+        directory = run_in(tmp_path)
+        directory.write_results(RESULTS)
+        content = json.loads((tmp_path / "results.json").read_bytes())
+        (tmp_path / "results.json").write_text(json.dumps(content | {"schema": SCHEMA + 1}))
+        with pytest.raises(CorruptRunError, match="newer"):
+            directory.results()

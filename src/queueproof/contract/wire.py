@@ -101,8 +101,12 @@ def encode(value: Any) -> bytes:
 
 
 def segment(value: str) -> str:
-    """One path segment: whatever the id holds, it stays one segment ("." and ".." are escaped too)."""
-    return quote(value, safe="").replace(".", "%2E") if value in {".", ".."} else quote(value, safe="")
+    """One path segment: whatever the id holds, it stays one segment ("." and ".." are escaped too).
+
+    A lone surrogate, which no URL can carry, becomes "?": the server is asked for an id that it does not have.
+    """
+    escaped = quote(value, safe="", errors="replace")
+    return escaped.replace(".", "%2E") if value in {".", ".."} else escaped
 
 
 def scopes_path() -> str:
@@ -347,7 +351,12 @@ def retry_after_s(answer: Answer, *, now_s: float) -> float | None:
         except ValueError:
             try:
                 return max(0.0, parsedate_to_datetime(text).timestamp() - now_s)
-            except ValueError:
+            except (ValueError, OverflowError, TypeError, IndexError):  # all of these come of what is no date
                 pass
     value = answer.error.get("retry_after")
-    return max(0.0, float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        return max(0.0, float(value))
+    except OverflowError:  # a whole number beyond any float
+        return float("inf")

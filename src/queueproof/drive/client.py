@@ -93,6 +93,7 @@ class Client:
         self.retried = 0
         self.round_trips_ns: list[int] = []
         self._run = run
+        self._read_timeout_s = read_timeout_s
         limits = httpx.Limits(max_connections=32, max_keepalive_connections=16, keepalive_expiry=4.0)
         self._http = httpx.AsyncClient(
             base_url=url,
@@ -159,9 +160,9 @@ class Client:
             answer = await self._exchange(request, headers)
             result, why = classify(answer)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            result, why = Result.NOT_SENT, _words(error)
+            result, why = Result.NOT_SENT, self._words(error)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            result, why = Result.UNKNOWN, _words(error)
+            result, why = Result.UNKNOWN, self._words(error)
         except asyncio.CancelledError:
             self.recorder.back(invoke.op, Result.UNKNOWN, why="cancelled")
             raise
@@ -199,7 +200,25 @@ class Client:
                 size += len(part)
                 if size > ANSWER_LIMIT:
                     raise ValueError(f"the answer is larger than {ANSWER_LIMIT >> 20} MiB")
-        return wire.read_answer(response.status_code, dict(response.headers), b"".join(parts))
+        said = {name: self.recorder.hide(value) for name, value in response.headers.items()}
+        return wire.read_answer(response.status_code, said, self.recorder.hide_bytes(b"".join(parts)))
+
+    def _words(self, error: Exception) -> str:
+        """The error's kind in words, and what it says of itself."""
+        waited = f"no answer within {self._read_timeout_s:g} s"
+        kind = waited if isinstance(error, httpx.ReadTimeout) else _KINDS.get(type(error), type(error).__name__)
+        return f"{kind}: {error}" if str(error) else kind
+
+
+_KINDS: dict[type[Exception], str] = {
+    httpx.ConnectError: "no connection",
+    httpx.ConnectTimeout: "no connection in time",
+    httpx.PoolTimeout: "no free connection in time",
+    httpx.WriteTimeout: "the request could not be sent in time",
+    httpx.ReadError: "the connection broke before the answer",
+    httpx.WriteError: "the connection broke while sending",
+    httpx.RemoteProtocolError: "the answer was cut off or is no HTTP",
+}
 
 
 def classify(answer: wire.Answer) -> tuple[Result, str]:
@@ -245,19 +264,3 @@ def _item(found: dict[str, Any]) -> Item:
         body=digest(body),
         queue=queue if isinstance(queue, str) else "",
     )
-
-
-def _words(error: Exception) -> str:
-    """The error's kind in words, and what it says of itself."""
-    words: dict[type[Exception], str] = {
-        httpx.ConnectError: "no connection",
-        httpx.ConnectTimeout: "no connection in time",
-        httpx.PoolTimeout: "no free connection in time",
-        httpx.ReadTimeout: f"no answer within {READ_TIMEOUT_S:g} s",
-        httpx.WriteTimeout: "the request could not be sent in time",
-        httpx.ReadError: "the connection broke before the answer",
-        httpx.WriteError: "the connection broke while sending",
-        httpx.RemoteProtocolError: "the answer was cut off or is no HTTP",
-    }
-    kind = words.get(type(error), type(error).__name__)
-    return f"{kind}: {error}" if str(error) else kind

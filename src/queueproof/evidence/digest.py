@@ -20,21 +20,35 @@ def same_json(left: Any, right: Any) -> bool:
 
 
 def _spell(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        yield "{"
-        for key in sorted(value):
-            yield f"{len(key)}:{key}="
-            yield from _spell(value[key])
-        yield "}"
-    elif isinstance(value, list | tuple):
-        yield "["
-        for part in value:
-            yield from _spell(part)
-            yield ","
-        yield "]"
-    elif isinstance(value, str):
-        yield f"s{len(value)}:{value}"
-    elif isinstance(value, float) and value.is_integer():
-        yield f"int:{int(value)!r}"
-    else:  # None, True, False, int, float: their type and their exact value
-        yield f"{type(value).__name__}:{value!r}"
+    """The value's spelling in parts. A stack instead of recursion: a server may nest deeper than Python calls may."""
+    waiting: list[Any] = [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, _Spelt):
+            yield part
+        elif isinstance(part, dict):
+            yield "{"
+            waiting.append(_Spelt("}"))
+            for key in sorted(part, reverse=True):
+                waiting += (part[key], _Spelt(f"{len(key)}:{key}="))
+        elif isinstance(part, list | tuple):
+            yield "["
+            waiting.append(_Spelt("]"))
+            for element in reversed(part):
+                waiting += (_Spelt(","), element)
+        else:
+            yield _spell_scalar(part)
+
+
+class _Spelt(str):
+    """What stands between values: no value itself."""
+
+    __slots__ = ()
+
+
+def _spell_scalar(value: Any) -> str:
+    if isinstance(value, str):
+        return f"s{len(value)}:{value}"
+    if isinstance(value, float) and value.is_integer():
+        return f"int:{int(value)!r}"
+    return f"{type(value).__name__}:{value!r}"  # None, True, False, int, float: their type and their exact value

@@ -101,7 +101,13 @@ def read_records(path: Path) -> Iterator[Record]:
     Raises CorruptRunError, naming the line, for anything else that is no record.
     """
     decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
-    with path.open("rb") as lines:
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise CorruptRunError(
+            f"{path} cannot be read: {error.strerror or error}", hint="take an unchanged copy, or run again"
+        ) from error
+    with file as lines:
         for number, line in enumerate(lines, 1):
             try:
                 yield decoder.decode(line)

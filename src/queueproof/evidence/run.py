@@ -5,7 +5,6 @@ import os
 import platform
 import re
 import secrets
-import shutil
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ import msgspec
 
 from queueproof import __version__
 from queueproof.errors import CorruptRunError, UsageError
-from queueproof.evidence.results import Results
+from queueproof.evidence.results import SCHEMA, Results
 
 MANIFEST, RESULTS, REPORT, JUNIT = "manifest.json", "results.json", "report.html", "junit.xml"
 LATEST = "latest"
@@ -108,7 +107,13 @@ class RunDirectory:
         return manifest
 
     def results(self) -> Results:
+        """Raises CorruptRunError when they are missing, unreadable, or of a newer version's form."""
         results: Results = self._read(RESULTS, Results)
+        if results.schema > SCHEMA:
+            raise CorruptRunError(
+                f"{self.path / RESULTS} has the form {results.schema} of a newer queueproof",
+                hint=f"this version reads forms up to {SCHEMA}: update queueproof",
+            )
         return results
 
     def has_results(self) -> bool:
@@ -153,16 +158,8 @@ def _pretty(value: Any) -> bytes:
 def _empty(path: Path) -> None:
     """Takes an earlier run's own files away, and nothing else."""
     names = (
-        "history-*.ndjson",
-        "latency-*.hlog",
-        MANIFEST,
-        RESULTS,
-        REPORT,
-        JUNIT,
-        "*.partial",
-        "server.log",
-        "created.ndjson",
-        *LOAD_FILES,
+        *("history-*.ndjson", "latency-*.hlog", MANIFEST, RESULTS, REPORT, JUNIT, ".*.partial"),
+        *("created.ndjson", "server.log", *LOAD_FILES),
     )
     for pattern in names:
         for file in path.glob(pattern):
@@ -170,12 +167,10 @@ def _empty(path: Path) -> None:
 
 
 def _point(link: Path, target: Path) -> None:
-    """`latest` → the newest run; where links are not to be had, a file that names it."""
+    """`latest` → the newest run; where it cannot be a link (a folder of the user's is there), a file names the run."""
     try:
         if link.is_symlink() or link.is_file():
             link.unlink()
-        elif link.is_dir():
-            shutil.rmtree(link)
         link.symlink_to(target.name, target_is_directory=True)
     except OSError:
         link.with_suffix(".txt").write_text(str(target), encoding="utf-8")
