@@ -174,8 +174,14 @@ class Case:
     async def scope(self) -> str:
         """The scope that the run's cases share."""
         async with self.world.lock:
+            if self.world.no_scope is not None:  # once was enough: what refused it to one case refuses it to all
+                raise self.world.no_scope
             if not self.world.scope:
-                self.world.scope = await self.own_scope("cases")
+                try:
+                    self.world.scope = await self.own_scope("cases")
+                except (Violation, Blocked) as end:
+                    self.world.no_scope = Blocked("SCOPE-1", end.summary, evidence=end.evidence)
+                    raise
         return self.world.scope
 
     async def own_scope(self, hint: str = "") -> str:

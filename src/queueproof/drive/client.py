@@ -24,8 +24,8 @@ CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 10.0
 # A claim of a hundred messages of a few kilobytes stays far below; beyond it an answer is hostile.
 ANSWER_LIMIT = 32 * 1024 * 1024
-# A rate limit is waited out this long in all before the call is given up as rejected.
-LONGEST_RATE_LIMIT_S = 180.0
+# A rate limit is waited out this long in all before the call is given up: the usual window of a minute, and some.
+LONGEST_RATE_LIMIT_S = 75.0
 
 # No route at such a path, or none for such a method: nothing happened there.
 NO_SUCH_VERB = frozenset({404, 405, 501})

@@ -46,7 +46,7 @@ async def _reach(client: Client, request: wire.Request) -> Exchange:
     """The first call's exchange, once something that speaks the API has answered it."""
     exchange = await client.send(request, case=CASE)
     for attempt in range(TRIES - 1):
-        if exchange.ok or (exchange.result is Result.REJECTED and exchange.status != 429):
+        if exchange.ok or exchange.result is Result.REJECTED:
             break
         if exchange.answer is None and exchange.why.startswith("no answer within"):
             break  # it hangs: three more waits would tell no more
@@ -76,6 +76,10 @@ def _usable(exchange: Exchange) -> None:
         raise TargetError(
             f"the key may not create scopes ({exchange.told()})",
             hint="give --api-key a key with scaiqueue:manage, publish, consume and view",
+        )
+    if answer.status == 429:
+        raise TargetError(
+            "the target has answered 429 for more than a minute", hint="ask for a higher rate limit, or come back later"
         )
     if answer.status in {404, 405}:
         raise TargetError(
