@@ -185,6 +185,6 @@ async def buried(case: Case, scope: str, place: str, message: Message) -> dict[s
     """The message's row in a _dead_letter queue, known by its body or its id; None when it is not shown there."""
     rows = await listed(case, lambda **page: wire.list_queue_messages(scope, place, **page))
     for row in rows or []:
-        if wire.identity(row) == message.id or wire.token(row.get("body")) == message.token:
+        if wire.token(row.get("body")) == message.token or ("body" not in row and wire.identity(row) == message.id):
             return row
     return None
