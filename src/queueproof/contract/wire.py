@@ -245,6 +245,43 @@ def trace_messages(scope: str, correlation_id: str, **query: str | int) -> Reque
     return Request(verb="trace-messages", method="GET", path=path, scope=scope)
 
 
+def audit(scope: str, **query: str | int) -> Request:
+    return Request(verb="audit", method="GET", path=f"{scope_path(scope)}/audit{_query(query)}", scope=scope)
+
+
+def audit_trace(scope: str, correlation_id: str) -> Request:
+    path = f"{scope_path(scope)}/audit/trace/{segment(correlation_id)}"
+    return Request(verb="audit-trace", method="GET", path=path, scope=scope)
+
+
+def add_schema(scope: str, fields: Mapping[str, Any]) -> Request:
+    """`fields`: name, version, schema; only that a schema has a name and a version is documented."""
+    path = f"{scope_path(scope)}/schemas"
+    return Request(verb="add-schema", method="POST", path=path, body=encode(dict(fields)), scope=scope)
+
+
+def list_schemas(scope: str, **query: str | int) -> Request:
+    path = f"{scope_path(scope)}/schemas{_query(query)}"
+    return Request(verb="list-schemas", method="GET", path=path, scope=scope)
+
+
+def read_schema(scope: str, name: str, version: str) -> Request:
+    """By the likely path: that a schema is known by name and version is documented, how it is read is not."""
+    path = f"{scope_path(scope)}/schemas/{segment(name)}/{segment(version)}"
+    return Request(verb="read-schema", method="GET", path=path, scope=scope)
+
+
+def add_hitl_pattern(scope: str, fields: Mapping[str, Any]) -> Request:
+    """`fields`: name, version, spec {sections, timeout_s}."""
+    path = f"{scope_path(scope)}/hitl-patterns"
+    return Request(verb="add-hitl-pattern", method="POST", path=path, body=encode(dict(fields)), scope=scope)
+
+
+def change_module(verb: str) -> Request:
+    """`verb`: enable, or disable (whose path is not documented), for the whole tenant of the key."""
+    return Request(verb=f"{verb}-module", method="POST", path=f"{BASE}/{verb}", body=b"{}")
+
+
 def _query(values: Mapping[str, str | int]) -> str:
     return f"?{urlencode(values)}" if values else ""
 

@@ -1,0 +1,191 @@
+"""ENV: what errors say besides their code, and that they are the caller's."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from queueproof.contract import wire
+from queueproof.drive.asking import ask
+from queueproof.drive.case import QUICKSTART_QUEUE, Case, proves, spell
+from queueproof.drive.client import Exchange
+from queueproof.drive.outcomes import Blocked, Inconclusive
+from queueproof.drive.queue import Queue
+
+CODES = (wire.IDEMPOTENCY_CONFLICT, wire.QUEUE_FULL, wire.QUEUE_PAUSED, wire.SCOPE_PAUSED)
+
+
+@proves("ENV-4")
+async def test_errors_name_their_request(case: Case) -> None:
+    """ENV-4: An error body SHOULD have `meta.request_id`.
+
+    In errors of three kinds: no token, an idempotency conflict, a queue that does not exist. Only errors in the
+    documented shape count, since others are ENV-3's.
+    """
+    queue = await case.queue()
+    message = await queue.publish(idempotency_key=case.world.token())
+    sent = {**message.fields, "body": {"other": 1}}
+    errors = [
+        await ask(case, wire.read_scope(queue.scope), authorization=""),
+        await ask(case, wire.publish(queue.scope, queue.id, sent), fields=queue.described("", sent)),
+        await ask(case, wire.claim(queue.scope, f"{queue.id}0", batch_size=1, visibility_timeout_s=5)),
+    ]
+    errors = [exchange for exchange in errors if exchange.code and not exchange.ok]
+    for exchange in errors:
+        document = exchange.answer.document if exchange.answer else None
+        meta = document.get("meta") if isinstance(document, dict) else None
+        named = meta.get("request_id") if isinstance(meta, dict) else None
+        case.require(
+            isinstance(named, str) and named,
+            f"the error answer to {exchange.request.verb} has no meta.request_id",
+            expected='"meta": {"request_id": "req_…"}',
+            seen=f"{exchange.status}: {spell(document)}",
+            evidence=(exchange,),
+        )
+    if not errors:
+        raise Inconclusive("no request was refused with a code, so no error body was seen")
+
+
+@proves("ENV-5")
+async def test_invalid_requests_are_told_by_field(case: Case) -> None:
+    """ENV-5: A schema-invalid request body MUST give 422 `VALIDATION_ERROR`, with `error.details[]` of
+    `{field, message}`.
+
+    Requests that are wrong by any reading: a publish without its body, and an object where a slug, a type, a number or
+    an ordering belongs. Each of them in its right form succeeds (the control).
+    """
+    queue = await case.queue()
+    message = await queue.publish()
+    await queue.take(message)
+    for what, request in invalid_requests(case, queue):
+        exchange = await ask(case, request)
+        case.require(
+            not exchange.ok,
+            f"{what} was accepted",
+            expected="422 VALIDATION_ERROR",
+            seen=exchange.told(),
+            evidence=(exchange,),
+        )
+        flaw = flaw_of_validation(exchange)
+        case.require(
+            not flaw,
+            f"the answer to {what} {flaw}",
+            expected='422 VALIDATION_ERROR with "details": [{"field": "…", "message": "…"}]',
+            seen=f"{exchange.status}: {exchange.answer.text[:300] if exchange.answer else ''}",
+            evidence=(exchange,),
+        )
+
+
+def invalid_requests(case: Case, queue: Queue) -> list[tuple[str, wire.Request]]:
+    """Requests with one fault each, in words."""
+    scope, place = queue.scope, queue.id
+    whole = {"type": "qp.case", "body": {"qp": case.world.token()}}
+    keyed = {"idempotency_key": case.world.token()} if case.world.dialect.publish_key_needed else {}
+    named = {"slug": case.world.slug(case.requirement), "display_name": "queueproof", **QUICKSTART_QUEUE}
+    claim = wire.claim(scope, place, batch_size=1, visibility_timeout_s=5)
+    odd: Any = {"not": "this"}
+    return [
+        ("a publish without a body", wire.publish(scope, place, {"type": "qp.case", **keyed})),
+        ("a publish whose type is an object", wire.publish(scope, place, {**whole, **keyed, "type": odd})),
+        ("a publish whose labels are a text", wire.publish(scope, place, {**whole, **keyed, "labels": "none"})),
+        ("a claim of an object of messages", changed(claim, {"batch_size": odd, "visibility_timeout_s": 5})),
+        ("a scope whose slug is an object", changed(wire.create_scope("", ""), {"slug": odd, "display_name": "qp"})),
+        ("a queue whose slug is an object", wire.create_queue(scope, {**named, "slug": odd})),
+        ("a queue whose ordering is an object", wire.create_queue(scope, {**named, "ordering": odd})),
+    ]
+
+
+def changed(request: wire.Request, body: Any) -> wire.Request:
+    """The same request with another body."""
+    return wire.Request(
+        verb=request.verb,
+        method=request.method,
+        path=request.path,
+        body=wire.encode(body),
+        scope=request.scope,
+        queue=request.queue,
+    )
+
+
+def flaw_of_validation(exchange: Exchange) -> str:
+    """What is wrong with the answer to an invalid request, in words; "" when nothing is."""
+    if exchange.status != 422:
+        return f"is {exchange.told()}"
+    if exchange.code != "VALIDATION_ERROR":
+        return "has another code than VALIDATION_ERROR"
+    details = exchange.answer.error.get("details") if exchange.answer else None
+    if not isinstance(details, list) or not details:
+        return "has no error.details"
+    for detail in details:
+        if not isinstance(detail, dict) or not all(isinstance(detail.get(n), str) for n in ("field", "message")):
+            return "has details that are no {field, message}"
+    return ""
+
+
+@proves("ENV-6")
+async def test_refusals_are_the_callers(case: Case) -> None:
+    """ENV-6: Error HTTP status MUST be 4xx for the four `SCAIQUEUE_*` codes.
+
+    Each code is provoked: by another body under a known key, by a publish into a full queue, into a paused queue, and
+    into a queue of a paused scope. A refusal that does not come, or with another code, is what other cases are about.
+    """
+    ways: list[Callable[[Case], Awaitable[Exchange | None]]] = [conflicted, overfull, queue_paused, scope_paused]
+    seen = 0
+    for way in ways:
+        exchange = await way(case)
+        if exchange is None or exchange.code not in CODES:
+            continue
+        seen += 1
+        case.require(
+            400 <= exchange.status < 500,
+            f"{exchange.code} comes with HTTP status {exchange.status}",
+            expected=f"4xx {exchange.code}",
+            seen=exchange.told(),
+            evidence=(exchange,),
+        )
+    if not seen:
+        raise Inconclusive("none of the four codes could be provoked")
+
+
+async def conflicted(case: Case) -> Exchange:
+    queue = await case.queue()
+    message = await queue.publish(idempotency_key=case.world.token())
+    sent = {**message.fields, "body": {"other": 1}}
+    return await ask(case, wire.publish(queue.scope, queue.id, sent), fields=queue.described("", sent))
+
+
+async def overfull(case: Case) -> Exchange | None:
+    """The second publish into a queue for one; None where such a queue cannot be made."""
+    for fields in ({"max_depth": 1, "overflow_policy": "reject"}, {"max_depth": 1}):
+        try:
+            queue = await case.queue(root="max_depth", **fields)
+        except Blocked as end:
+            if end.root != "max_depth":
+                raise
+            continue
+        await queue.publish()
+        return await publish_again(queue)
+    return None
+
+
+async def queue_paused(case: Case) -> Exchange | None:
+    """A publish into a paused queue; None where pausing is not to be had: its path is not documented."""
+    queue = await case.queue()
+    queue.unmodelled = True
+    await queue.publish()
+    paused = await ask(case, wire.change_queue(queue.scope, queue.id, "pause"))
+    return await publish_again(queue) if paused.ok else None
+
+
+async def scope_paused(case: Case) -> Exchange | None:
+    queue = await case.queue(scope=await case.own_scope())
+    queue.unmodelled = True
+    await queue.publish()
+    paused = await ask(case, wire.change_scope(queue.scope, "pause"))
+    return await publish_again(queue) if paused.ok else None
+
+
+async def publish_again(queue: Queue) -> Exchange:
+    token = queue.case.world.token()
+    sent = {"type": "qp.case", "body": {"qp": token}}
+    if queue.case.world.dialect.publish_key_needed:
+        sent["idempotency_key"] = token
+    return await ask(queue.case, wire.publish(queue.scope, queue.id, sent), fields=queue.described(token, sent))

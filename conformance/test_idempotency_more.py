@@ -1,0 +1,174 @@
+"""IDEM: what is not the same publish, publishes at once, and a key after its message's end."""
+
+import asyncio
+import time
+
+from queueproof.contract import wire
+from queueproof.drive.asking import ask, handed_out
+from queueproof.drive.case import Case, proves, spell
+from queueproof.drive.client import Exchange
+from queueproof.drive.outcomes import Blocked, Disturbed, NotSupported
+from queueproof.drive.queue import Message, Queue
+
+S = 1_000_000_000  # ns
+HOLD_S = 60
+AT_ONCE = 8
+ROUNDS = 5
+QUIET_S = 1.5
+
+
+@proves("IDEM-5")
+async def test_other_keys_are_other_messages(case: Case) -> None:
+    """IDEM-5: Same body with different keys MUST create different messages.
+
+    Keys that resemble each other: in all but case, spaces at an end, an accent, the last of 33, 65 and 256 characters,
+    or as numbers. A key that is refused is passed over: what it may be is not documented. Each message is delivered
+    (the control).
+    """
+    queue = await case.queue()
+    body = {"same": case.world.token()}
+    messages: list[Message] = []
+    for first, *others in look_alikes(case.world.token()):
+        known: list[tuple[str, Message]] = []
+        for key in (first, *others):
+            message = await keyed(case, queue, body, key)
+            if message is None:
+                continue
+            for earlier, twin in known:
+                case.require(
+                    twin.id != message.id,
+                    f"two different keys made one message: {spell(earlier)} and {spell(key)}",
+                    expected="an id of its own for each key",
+                    seen=f"id {message.id} twice",
+                    evidence=(twin.publish, message.publish),
+                )
+            known.append((key, message))
+        messages += [message for _, message in known]
+    if len(messages) < 2:
+        raise NotSupported("publish takes none of the keys that were tried")
+    doing = "a message whose key resembles another's is not delivered"
+    await queue.take(*messages, batch_size=10, timeout_s=HOLD_S, root="IDEM-5", doing=doing)
+
+
+def look_alikes(token: str) -> list[tuple[str, ...]]:
+    """Groups of keys, unique in the world, that a lax comparison takes for one."""
+    number = str(time.time_ns())
+    return [
+        (f"{token}-order", f"{token}-ORDER", f"{token}-Order"),
+        (f"{token}", f"{token} ", f" {token}", f"{token}\u00a0"),
+        (f"{token}-cafe", f"{token}-café", f"{token}-cafè"),
+        (f"{token}-strasse", f"{token}-straße"),
+        *(tuple(f"{token}-".ljust(length, "k") + last for last in "ab") for length in (32, 64, 128, 255)),
+        (number, f"0{number}", f"{number}.0", f"+{number}"),
+        (f"{token}-a-b", f"{token}-a_b", f"{token}-a%b", f"{token}-a b"),
+    ]
+
+
+async def keyed(case: Case, queue: Queue, body: object, key: str) -> Message | None:
+    """A message under the key; None when the key is refused for its form."""
+    try:
+        return await queue.publish(body, root="odd key", idempotency_key=key)
+    except Blocked as end:
+        refused = case.exchanges[-1]
+        case.require(
+            refused.code != wire.IDEMPOTENCY_CONFLICT,
+            f"a key that was never used is in conflict: {spell(key)}",
+            expected="a new message",
+            seen=refused.told(),
+            evidence=(refused,),
+        )
+        if end.root != "odd key":
+            raise
+        return None
+
+
+@proves("IDEM-6")
+async def test_without_a_key_each_publish_counts(case: Case) -> None:
+    """IDEM-6: Two publishes without a key MUST create two messages.
+
+    The very same request twice, and again after the first was delivered: three ids, and three deliveries.
+    """
+    queue = await case.queue()
+    body = {"same": case.world.token()}
+    same = {"idempotency_key": None, "correlation_id": None}
+    first, second = [await queue.publish(body, root="PUB-3", **same) for _ in range(2)]
+    doing = "one of two messages that were published without a key is not delivered"
+    await queue.take(first, second, timeout_s=HOLD_S, root="IDEM-6", doing=doing)
+    third = await queue.publish(body, root="PUB-3", **same)
+    await queue.take(third, timeout_s=HOLD_S, root="IDEM-6", doing=doing)
+
+
+@proves("IDEM-7")
+async def test_publishes_at_once_make_one_message(case: Case) -> None:
+    """IDEM-7: Concurrent identical publishes SHOULD yield one message and one id.
+
+    Eight at once, in several rounds: those that succeed carry one id (one may be refused while another is under way),
+    and claims bring one message for each round, before a last one (the control).
+    """
+    queue = await case.queue()
+    rounds = 2 if case.world.client.budget.rate_limited else ROUNDS
+    raced: dict[str, list[Exchange]] = {}
+    for _ in range(rounds):
+        token = case.world.token()
+        raced[token] = await race(queue, token)
+        ids = {wire.identity(exchange.data) for exchange in raced[token]}
+        case.require(
+            len(ids) == 1,
+            f"{AT_ONCE} identical publishes at once were given {len(ids)} ids",
+            expected="one id",
+            seen=spell(sorted(ids)),
+            evidence=raced[token],
+        )
+    control = await queue.publish()
+    delivered: dict[str, set[str]] = {}
+    for item, claim in await handed_out(queue, control):
+        token = wire.token(item.get("body"))
+        ids = delivered.setdefault(token, set())
+        ids.add(wire.identity(item))
+        case.require(
+            len(ids) == 1,
+            f"{AT_ONCE} identical publishes at once made {len(ids)} messages",
+            expected="one message",
+            seen=spell(sorted(ids)),
+            evidence=[*raced.get(token, []), claim],
+        )
+
+
+async def race(queue: Queue, token: str) -> list[Exchange]:
+    """Identical publishes at once; those that succeeded."""
+    sent = {"type": "qp.case", "body": {"qp": token}, "idempotency_key": token}
+    request, fields = wire.publish(queue.scope, queue.id, sent), queue.described(token, sent)
+    answers = await asyncio.gather(*(queue.case.send(request, burst=True, fields=fields) for _ in range(AT_ONCE)))
+    succeeded = [exchange for exchange in answers if exchange.ok]
+    if not succeeded:
+        raise Disturbed(f"none of {AT_ONCE} publishes at once succeeded: {answers[0].told()}")
+    return succeeded
+
+
+@proves("IDEM-8")
+async def test_a_replay_after_completion_revives_nothing(case: Case) -> None:
+    """IDEM-8: Replay after completion SHOULD return the same id and MUST NOT make anything claimable.
+
+    Replayed after the message was claimed and completed; claims bring nothing but a fresh message (the control). How
+    long a key is kept is not documented: a replay that is refused, or answered with a new id, is a key forgotten.
+    """
+    queue = await case.queue()
+    message = await queue.publish(idempotency_key=case.world.token())
+    await queue.complete(await queue.take_one(message, timeout_s=HOLD_S))
+    request = wire.publish(queue.scope, queue.id, message.fields)
+    replay = await ask(case, request, fields=queue.described(message.token, message.fields))
+    if not replay.ok or wire.identity(replay.data) != message.id:
+        seen = f"id {wire.identity(replay.data)}" if replay.ok else replay.told()
+        raise NotSupported(f"a key is forgotten with its message's end: {seen}", evidence=(replay.op,))
+    control = await queue.publish()
+    found = await queue.take(control, batch_size=10, timeout_s=HOLD_S)
+    async for claim in queue.watch(time.monotonic_ns() + round(QUIET_S * S), timeout_s=HOLD_S):
+        found += claim.deliveries
+    for delivery in found:
+        case.require(
+            delivery.message is not message,
+            "a completed message is delivered again after a replay of its publish",
+            expected="nothing but the fresh message",
+            seen=f"id {delivery.id}",
+            evidence=(queue.done[message], replay, delivery.claim),
+        )

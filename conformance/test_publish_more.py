@@ -1,0 +1,197 @@
+"""PUB: what publishing counts, how messages are traced and named, and which priorities there are."""
+
+import asyncio
+import uuid
+from typing import Any
+
+from queueproof.contract import wire
+from queueproof.drive.asking import ask, listed
+from queueproof.drive.case import Case, proves, spell
+from queueproof.drive.client import Exchange
+from queueproof.drive.outcomes import Blocked, Disturbed, NotSupported
+from queueproof.drive.queue import Message, Queue
+
+HOLD_S = 60
+# Counters may trail; a publish that is counted late has been counted by then.
+SETTLE_S = 1.5
+AT_ONCE = 16
+ROUNDS = 6
+
+
+@proves("PUB-4")
+async def test_publish_raises_the_depth_by_one(case: Case) -> None:
+    """PUB-4: Publish MUST raise `depth_pending` by one when no routing rule matches.
+
+    By one for each message, and not by a replay of one, nor by a publish into a neighbouring queue of the scope.
+    """
+    scope = await case.own_scope()
+    queue, neighbour = await case.queue(scope=scope), await case.queue(scope=scope)
+    before, _ = await queue.counters()
+    await depth(case, queue, before, [])
+    messages = [await queue.publish(idempotency_key=case.world.token())]
+    await depth(case, queue, before + 1, messages)
+    for _ in range(2):
+        await ask(case, wire.publish(scope, queue.id, messages[0].fields), fields=replayed(queue, messages[0]))
+    messages += await queue.publish_many(3)
+    await neighbour.publish_many(2)
+    await asyncio.sleep(SETTLE_S)
+    await depth(case, queue, before + 4, messages)
+
+
+async def depth(case: Case, queue: Queue, expected: int, messages: list[Message]) -> None:
+    """The queue shows this many pending messages, at once or soon."""
+    pending, claimed = await case.eventually(queue.counters, lambda seen: seen == (expected, 0))
+    if queue.unsettled:
+        raise Disturbed("a publish whose answer was lost may be counted too")
+    case.require(
+        (pending, claimed) == (expected, 0),
+        "depth_pending does not count what was published",
+        expected=f"depth_pending {expected}, depth_claimed 0, after {len(messages)} publishes",
+        seen=f"depth_pending {pending}, depth_claimed {claimed}",
+        evidence=[*(message.publish for message in messages), case.exchanges[-1]],
+        liveness=True,
+    )
+
+
+def replayed(queue: Queue, message: Message) -> dict[str, Any]:
+    return queue.described(message.token, message.fields)
+
+
+@proves("PUB-6")
+async def test_a_chain_is_found_by_its_correlation(case: Case) -> None:
+    """PUB-6: `correlation_id` MUST be stored and `GET /scopes/{scope_id}/messages?correlation_id=` MUST return every
+    message carrying it.
+
+    Chains of five messages in two queues, one of them claimed and one completed; with correlation ids of several
+    lengths and spellings (one that is refused is passed over: what it may be is not documented).
+    """
+    scope = await case.own_scope()
+    queues = [await case.queue(scope=scope), await case.queue(scope=scope)]
+    forms = ("{}", str(uuid.uuid4()), "order/4711 & {}", "{}." + "x" * 60 + ".a", "{}." + "x" * 60 + ".b")
+    chains = {}
+    for form in forms:
+        correlation = form.format(case.world.token())
+        try:
+            places = (0, 1, 0, 1, 0)
+            chain = [await queues[n].publish(root="correlation", correlation_id=correlation) for n in places]
+        except Blocked as end:
+            if end.root != "correlation":
+                raise
+            continue
+        chains[correlation] = chain
+    if not chains:
+        raise NotSupported("publish takes no correlation_id", evidence=case_ops(case))
+    first = next(iter(chains.values()))
+    held = await queues[0].take_one(first[0], timeout_s=HOLD_S)
+    await queues[0].complete(held)
+    await queues[0].take_one(first[2], timeout_s=HOLD_S)
+    for correlation, chain in chains.items():
+        await traced(case, scope, correlation, chain)
+
+
+def case_ops(case: Case) -> tuple[int, ...]:
+    return tuple(exchange.op for exchange in case.exchanges[-1:])
+
+
+async def traced(case: Case, scope: str, correlation: str, chain: list[Message]) -> None:
+    """The search finds every message of the chain, and each that shows its correlation_id shows this one."""
+
+    async def search() -> list[dict[str, Any]]:
+        rows = await listed(case, lambda **page: wire.trace_messages(scope, correlation, **page))
+        return rows or []
+
+    wanted = {message.id for message in chain}
+    rows = await case.eventually(search, lambda found: wanted <= {wire.identity(row) for row in found})
+    found = {wire.identity(row): row for row in rows}
+    missing = [message for message in chain if message.id not in found]
+    case.require(
+        not missing,
+        "the search by correlation_id does not find every message that carries it",
+        expected=f"{len(chain)} messages with correlation_id {correlation}",
+        seen=f"{len(chain) - len(missing)} of them, without {spell([message.id for message in missing])}",
+        evidence=[*(message.publish for message in missing), case.exchanges[-1]],
+        liveness=True,
+    )
+    for message in chain:
+        shown = found[message.id].get("correlation_id", correlation)
+        case.require(
+            shown == correlation,
+            "a message is stored with another correlation_id than the one it was published with",
+            expected=correlation,
+            seen=spell(shown),
+            evidence=(message.publish, case.exchanges[-1]),
+        )
+
+
+@proves("PUB-7")
+async def test_ids_are_the_servers_and_distinct(case: Case) -> None:
+    """PUB-7: Message ids MUST be server-assigned and distinct; SHOULD be UUIDs.
+
+    Publishes at once and one after the other, into two queues of a scope: each has an id of its own. Then publishes
+    that name an id, that of an earlier message and a fresh one: it is not taken (they may be refused). That ids are
+    UUIDs is not asked for: a client takes them as they are.
+    """
+    scope = await case.own_scope()
+    queues = [await case.queue(scope=scope), await case.queue(scope=scope)]
+    published: list[Exchange] = []
+    for _ in range(1 if case.world.client.budget.rate_limited else ROUNDS):
+        published += await asyncio.gather(*(plain(queues[n % 2], burst=True) for n in range(AT_ONCE)))
+        published += [await plain(queue) for queue in queues]
+    seen: dict[str, Exchange] = {}
+    for exchange in published:
+        if not exchange.ok or not wire.identity(exchange.data):
+            continue
+        first = seen.setdefault(wire.identity(exchange.data), exchange)
+        case.require(
+            first is exchange,
+            "two messages were given one id",
+            expected="an id of its own for each message of a scope",
+            seen=f"{wire.identity(exchange.data)} twice",
+            evidence=(first, exchange),
+        )
+    if len(seen) < len(published) // 2:
+        raise Disturbed("most publishes were not answered")
+    for wanted in (next(iter(seen)), str(uuid.uuid4())):
+        exchange = await plain(queues[0], id=wanted)
+        case.require(
+            not exchange.ok or wire.identity(exchange.data) != wanted,
+            "a publish chose its message's id",
+            expected="an id that the server assigned, or a refusal",
+            seen=f"id {wanted}, as sent",
+            evidence=(seen[wanted], exchange) if wanted in seen else (exchange,),
+        )
+
+
+async def plain(queue: Queue, *, burst: bool = False, **fields: Any) -> Exchange:
+    """One publish, whatever comes of it: unlike Queue.publish it passes no judgement on the id."""
+    token = queue.case.world.token()
+    sent = {"type": "qp.case", "body": {"qp": token}, **fields}
+    if queue.case.world.dialect.publish_key_needed:
+        sent["idempotency_key"] = token
+    request = wire.publish(queue.scope, queue.id, sent)
+    return await queue.case.send(request, burst=burst, fields=queue.described(token, sent))
+
+
+@proves("PUB-8")
+async def test_priorities_have_bounds(case: Case) -> None:
+    """PUB-8: `priority.score` outside 0-1000 or an unknown tier SHOULD give 422.
+
+    Scores below and above, and a tier that is none. Each tier with the scores at its bounds is accepted (the control).
+    """
+    queue = await case.queue(ordering="priority")
+    for tier in wire.TIERS:
+        for score in (0, 1000):
+            await queue.publish(root="PUB-8", priority={"tier": tier, "score": score})
+    for priority in ({"tier": "normal", "score": -1}, {"tier": "normal", "score": 1001}, {"tier": "urgent"}):
+        token = case.world.token()
+        sent: dict[str, Any] = {"type": "qp.case", "body": {"qp": token}, "priority": {"score": 500, **priority}}
+        if case.world.dialect.publish_key_needed:
+            sent["idempotency_key"] = token
+        exchange = await ask(case, wire.publish(queue.scope, queue.id, sent))
+        case.require(
+            exchange.status == 422,
+            f"a publish with priority {spell(sent['priority'])} was not refused as invalid",
+            expected="422",
+            seen=exchange.told(),
+            evidence=(exchange,),
+        )

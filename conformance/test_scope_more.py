@@ -1,0 +1,190 @@
+"""SCOPE, SYSQ: slugs are unique, scopes show their state, and system queues are each scope's own."""
+
+import asyncio
+import time
+from typing import Any
+
+from queueproof.contract import wire
+from queueproof.drive.asking import ask, listed
+from queueproof.drive.case import Case, proves, spell
+from queueproof.drive.client import Exchange
+from queueproof.drive.outcomes import Blocked, Inconclusive, NotSupported
+from queueproof.drive.queue import Message, Queue
+
+HOLD_S = 30
+
+
+@proves("SCOPE-2")
+async def test_a_slug_is_taken_once(case: Case) -> None:
+    """SCOPE-2: A second scope with the same slug in the tenant MUST fail with 409; code SHOULD be `SLUG_CONFLICT`.
+
+    Asked for with the same and with another display name; another slug is still free afterwards (the control).
+    """
+    scope = await case.own_scope()
+    slug = next(slug for slug, created in case.world.ledger.scopes.items() if created.id == scope)
+    for name in (f"queueproof {case.world.run} {case.requirement}", "queueproof, another name"):
+        again = await ask(case, wire.create_scope(slug, name))
+        second = wire.identity(again.data)
+        if again.ok and second and second != scope:
+            await case.send(wire.delete_scope(second))
+        case.require(
+            again.status == 409,
+            "a second scope with the same slug was not refused with 409",
+            expected="409 SLUG_CONFLICT",
+            seen=f"{again.told()}, id {second}" if again.ok else again.told(),
+            evidence=(case.exchanges[0], again),
+        )
+    await case.own_scope()
+
+
+@proves("SCOPE-3")
+async def test_a_scope_shows_its_state(case: Case) -> None:
+    """SCOPE-3: `GET /scopes/{scope_id}` MUST return the scope with its state.
+
+    Of a new scope; and, where it can be paused and resumed, `paused` in between and no longer so afterwards.
+    """
+    scope = await case.own_scope()
+    fresh = await shown(case, scope, lambda state: bool(state) and state != "paused", "its state")
+    case.require(
+        wire.identity(fresh.data) == scope,
+        "a scope is read under another id than its own",
+        expected=f"id {scope}",
+        seen=spell(fresh.data),
+        evidence=(fresh,),
+    )
+    paused = await ask(case, wire.change_scope(scope, "pause"))
+    if not paused.ok:
+        return  # the path is not documented
+    await shown(case, scope, lambda state: state == "paused", "paused, after it was paused")
+    resumed = await ask(case, wire.change_scope(scope, "resume"))
+    if resumed.ok:
+        await shown(case, scope, lambda state: bool(state) and state != "paused", "another state after it was resumed")
+
+
+async def shown(case: Case, scope: str, accept: Any, wanted: str) -> Exchange:
+    """The scope's row once its state is as it should be; ends the case when it never is."""
+    exchange: Exchange = await case.eventually(
+        lambda: ask(case, wire.read_scope(scope)), lambda read: read.ok and accept(wire.state(read.data))
+    )
+    case.require(
+        exchange.ok and accept(wire.state(exchange.data)),
+        "a scope does not show its state",
+        expected=f"a state: {wanted}",
+        seen=spell(exchange.data) if exchange.ok else exchange.told(),
+        evidence=(exchange,),
+        liveness=True,
+    )
+    return exchange
+
+
+@proves("SYSQ-2")
+async def test_system_queues_are_listed(case: Case) -> None:
+    """SYSQ-2: The five SHOULD be visible in `GET /scopes/{scope_id}/queues`.
+
+    In a new scope's list, which shows a user's queue as well (the control).
+    """
+    scope = await case.own_scope()
+    queue = await case.queue(scope=scope)
+
+    async def names() -> dict[str, str]:
+        return await slugs(case, scope)
+
+    found = await case.eventually(names, lambda seen: queue.id in seen.values() and not lacking(seen))
+    if queue.id not in found.values():
+        raise Inconclusive("the list of a scope's queues does not show a queue that was created in it")
+    case.require(
+        not lacking(found),
+        f"the list of a scope's queues does not show {', '.join(lacking(found))}",
+        expected=f"{', '.join(wire.SYSTEM_QUEUES)} in the list",
+        seen=spell(sorted(found)),
+        evidence=case.exchanges[-1:],
+    )
+
+
+@proves("SYSQ-3")
+async def test_dead_letters_are_each_scopes_own(case: Case) -> None:
+    """SYSQ-3: Two scopes MUST have separate `_dead_letter` queues.
+
+    The lists of three scopes name three queues. Where a message can be made to fail for good, it turns up in its own
+    scope's queue (the control), and not in those of the two other scopes, older ones.
+    """
+    scopes = [await case.scope(), await case.own_scope(), await case.own_scope()]
+    places = [await dead_letters(case, scope) for scope in scopes]
+    case.require(
+        len(set(places)) == len(places),
+        "two scopes share one _dead_letter queue",
+        expected="a queue of its own for each scope",
+        seen=spell(dict(zip(scopes, places, strict=True))),
+        evidence=case.exchanges[-3:],
+    )
+    failed = await failing(case, scopes[2])
+    if failed is None:
+        return
+    queue, message = failed
+    end = time.monotonic() + case.world.bound_s
+    while time.monotonic() < end:
+        for scope, place in zip(scopes, places, strict=True):
+            row = await buried(case, scope, place, message)
+            case.require(
+                row is None or scope == queue.scope,
+                "a message that failed in one scope is in another scope's _dead_letter queue",
+                expected=f"{message.id} in {places[2]}, scope {queue.scope}",
+                seen=f"in {place}, scope {scope}: {spell(row)}",
+                evidence=(message.publish, case.exchanges[-1]),
+            )
+            if row is not None:
+                return
+        await fail_again(queue, message)
+        await asyncio.sleep(0.2)
+
+
+async def dead_letters(case: Case, scope: str) -> str:
+    """The id of a scope's _dead_letter queue."""
+    found: dict[str, str] = await case.eventually(lambda: slugs(case, scope), lambda seen: "_dead_letter" in seen)
+    if "_dead_letter" not in found:
+        raise NotSupported("the list of a scope's queues shows no _dead_letter")
+    return found["_dead_letter"]
+
+
+async def slugs(case: Case, scope: str) -> dict[str, str]:
+    """Ids by slug of the queues that a scope's list shows."""
+    rows = await listed(case, lambda **page: wire.list_queues(scope, **page))
+    if rows is None:
+        raise NotSupported("there is no list of a scope's queues", evidence=(case.exchanges[-1].op,))
+    return {str(row.get("slug", row.get("name"))): wire.identity(row) for row in rows}
+
+
+def lacking(found: dict[str, str]) -> list[str]:
+    return [name for name in wire.SYSTEM_QUEUES if name not in found]
+
+
+async def failing(case: Case, scope: str) -> tuple[Queue, Message] | None:
+    """A message that has failed as often as its queue allows, or None where that cannot be done."""
+    try:
+        queue = await case.queue(scope=scope, root="max_retries", max_retries=1)
+        queue.unmodelled = True  # its message goes to another queue
+        message = await queue.publish()
+        delivery = await queue.take_one(message, timeout_s=HOLD_S)
+        await queue.act("fail", delivery, root="FAIL-1", reason="queueproof: it has to fail")
+    except NotSupported:
+        return None
+    except Blocked as end:
+        if end.root != "max_retries":
+            raise
+        return None
+    return queue, message
+
+
+async def fail_again(queue: Queue, message: Message) -> None:
+    """Fails the message once more if it came back (a queue may allow one retry after the first delivery)."""
+    for delivery in (await queue.claim(1, HOLD_S)).of(message):
+        await queue.act("fail", delivery, root="FAIL-1", reason="queueproof: it has to fail again")
+
+
+async def buried(case: Case, scope: str, place: str, message: Message) -> dict[str, Any] | None:
+    """The message's row in a _dead_letter queue, known by its body or its id; None when it is not shown there."""
+    rows = await listed(case, lambda **page: wire.list_queue_messages(scope, place, **page))
+    for row in rows or []:
+        if wire.token(row.get("body")) == message.token or ("body" not in row and wire.identity(row) == message.id):
+            return row
+    return None
