@@ -1,10 +1,11 @@
 """What a case may use although no page says how it is called: absent, or refused, it is no fault of the server's."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 from queueproof.contract import wire
-from queueproof.drive.case import Case, spell
+from queueproof.drive.case import FIRST_PAUSE_S, Case, spell
 from queueproof.drive.client import Exchange
 from queueproof.drive.outcomes import Blocked, Disturbed, Inconclusive, NotSupported
 from queueproof.drive.queue import UNAVAILABLE, Message, Queue
@@ -59,11 +60,15 @@ async def change(case: Case, request: wire.Request) -> Exchange:
 
 async def answered(case: Case, request: Callable[[], wire.Request], **options: Any) -> Exchange:
     """A call's answer of whatever kind, once one came that is not passing; the case starts anew when none does."""
-    for _ in range(TRIES):
+    for attempt in range(TRIES):
         exchange = await case.send(request(), **options)
-        if exchange.answer is not None and (exchange.code == wire.QUEUE_FULL or exchange.status not in UNAVAILABLE):
-            if exchange.result is not Result.UNKNOWN or exchange.status >= 500:
-                return exchange
+        if exchange.ok or exchange.code == wire.QUEUE_FULL:
+            return exchange
+        if exchange.result is Result.REJECTED and exchange.status != 429:
+            return exchange
+        await asyncio.sleep(FIRST_PAUSE_S * 2**attempt)
+    if exchange.answer is not None and exchange.status not in UNAVAILABLE:
+        return exchange  # a fault of the server's own, again and again
     raise Disturbed(f"{exchange.request.verb} was not answered: {exchange.told()}", evidence=(exchange.op,))
 
 

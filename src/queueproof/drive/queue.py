@@ -125,6 +125,11 @@ class Queue:
         self.unsure_until_ns = 0  # an unknown claim may hold something until then
         self._world.queues.append(self)
 
+    @property
+    def known(self) -> list[Message]:
+        """Every message that was acknowledged here, oldest first."""
+        return list(self._by_id.values())
+
     # ── publish ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def publish(self, body: Any = ABSENT, *, root: str = "PUB-1", **fields: Any) -> Message:
