@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from queueproof.contract import wire
 from queueproof.drive.case import Case, proves
-from queueproof.drive.outcomes import Disturbed, Inconclusive
 from queueproof.drive.optional import publish_with
+from queueproof.drive.outcomes import Disturbed, Inconclusive
 from queueproof.drive.queue import Message, Queue
 
 S = 1_000_000_000  # ns
@@ -62,7 +62,8 @@ async def test_a_delayed_message_stays_hidden(case: Case) -> None:
     Claimed singly, and in batches beside a message that is not delayed; the moment lies late in its second, and other
     messages are published meanwhile, which are delivered (the control), as is the delayed one in the end.
     """
-    await asyncio.gather(*(delayed(case, await case.queue(), batch_size) for batch_size in (1, 5)))
+    queues = [await case.queue(), await case.queue()]
+    await asyncio.gather(*(delayed(case, queue, size) for queue, size in zip(queues, (1, 5), strict=True)))
 
 
 @proves("CLAIM-8")

@@ -18,7 +18,7 @@ PUBLISHERS = 10
 
 async def small(case: Case, limit: int = LIMIT) -> Queue:
     """A queue of a few places whose policy is to refuse."""
-    queue = await queue_with(case, shown="max_depth", max_depth=limit, overflow_policy="reject")
+    queue = await queue_with(case, max_depth=limit, overflow_policy="reject")
     row = queue.created.data
     policy = row.get("overflow_policy", "reject") if isinstance(row, dict) else "reject"
     if policy != "reject":
@@ -82,9 +82,7 @@ async def test_a_crowd_does_not_overfill(case: Case) -> None:
     """
     for _ in range(4):
         queue = await small(case)
-        crowd = await asyncio.gather(
-            *(try_publish(queue, forbidden="DEPTH-2", burst=True) for _ in range(PUBLISHERS))
-        )
+        crowd = await asyncio.gather(*(try_publish(queue, forbidden="DEPTH-2", burst=True) for _ in range(PUBLISHERS)))
         taken = [exchange for exchange in crowd if exchange.ok]
         case.require(
             len(taken) <= LIMIT,

@@ -18,10 +18,10 @@ DEAD_LETTER = "_dead_letter"
 TRIES = 5
 
 
-async def queue_with(case: Case, *, scope: str = "", shown: str, **fields: Any) -> Queue:
+async def queue_with(case: Case, *, scope: str = "", shown: str = "", **fields: Any) -> Queue:
     """A queue created with fields of which no page says that they are taken there; not supported where they are not.
 
-    `shown`: the field that has to be on the queue's row: what is neither refused nor shown was perhaps never read.
+    `shown`: a field that has to be on the queue's row: what is neither refused nor shown was perhaps never read.
     """
     try:
         queue = await case.queue(scope=scope, root=UNDOCUMENTED, **fields)
@@ -29,12 +29,12 @@ async def queue_with(case: Case, *, scope: str = "", shown: str, **fields: Any) 
         if end.root != UNDOCUMENTED:
             raise
         raise NotSupported(f"a queue takes no {', '.join(fields)}: {end.summary}", evidence=end.evidence) from end
-    row = queue.created.data
-    if not isinstance(row, dict) or shown not in row:
-        read = await case.send(wire.read_queue(queue.scope, queue.id))
-        row = read.data
-    if not isinstance(row, dict) or row.get(shown) is None:
-        raise NotSupported(f"the queue's row shows no {shown}, so that it may not be known", evidence=(queue.created.op,))
+    if shown:
+        row = queue.created.data
+        if not isinstance(row, dict) or shown not in row:
+            row = (await answered(case, lambda: wire.read_queue(queue.scope, queue.id))).data
+        if not isinstance(row, dict) or row.get(shown) is None:
+            raise NotSupported(f"the queue's row shows no {shown}: it may not be known", evidence=(queue.created.op,))
     return queue
 
 
@@ -169,6 +169,4 @@ class DeadLetters:
 
 def _is(item: dict[str, Any], message: Message) -> bool:
     origins = {item.get(name) for name in ("parent_id", "causation_id") if isinstance(item.get(name), str)}
-    return (
-        wire.identity(item) == message.id or wire.token(item.get("body")) == message.token or message.id in origins
-    )
+    return wire.identity(item) == message.id or wire.token(item.get("body")) == message.token or message.id in origins
