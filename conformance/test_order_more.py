@@ -14,6 +14,9 @@ HOLD_S = 60
 # Two publishes closer than this may share a time stamp, and then their order is not documented.
 APART_S = 0.008
 
+# A server may raise messages that have waited (priority_aging, its formula is unknown): only fresh ones are compared.
+FRESH_NS = 5_000_000_000
+
 # Distances in seconds from a moment hours away: within one minute, across the hour, the day and the week.
 DISTANCES_S = (7200, 20, 86_400 * 8, 3, 3600, 41, 86_400, 11, 58, 300)
 
@@ -159,6 +162,7 @@ def in_order(
                 early.claim.ret_ns < late.claim.inv_ns
                 and places[early.message] > places[late.message]
                 and late.message.publish.ret_ns < early.claim.inv_ns
+                and early.claim.ret_ns - early.message.publish.inv_ns < FRESH_NS
             )
             case.require(
                 not overtook,
