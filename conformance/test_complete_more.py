@@ -27,11 +27,11 @@ async def test_only_the_claimed_count(case: Case) -> None:
     await counts(case, queue, pending, len(held) - 1, root="DONE-3")
     for response in ({"n": 1}, {"n": 2}):
         request = wire.complete(queue.scope, first.id, response=response)
-        await answered(case, lambda request=request: request)
+        await answered(case, request)
         await counts(case, queue, pending, len(held) - 1, root="DONE-5")
     waiting = [message for message in messages if message not in held]
     if waiting:
-        await answered(case, lambda: wire.complete(queue.scope, waiting[-1].id, response={}))
+        await answered(case, wire.complete(queue.scope, waiting[-1].id, response={}))
         await counts(case, queue, pending, len(held) - 1, root="DONE-5")
     await queue.complete(held[second])
     await counts(case, queue, pending, len(held) - 2, root="DONE-3")

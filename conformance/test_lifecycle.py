@@ -154,7 +154,7 @@ async def hands_out_nothing(case: Case, level: str, name: str) -> None:
     for size in (1, 10, 1):
         capped = min(size, case.world.dialect.batch_max)
         request = wire.claim(queue.scope, queue.id, batch_size=capped, visibility_timeout_s=HOLD_S)
-        exchange = await answered(case, lambda request=request: request, fields={"timeout_s": HOLD_S, "limit": capped})
+        exchange = await answered(case, request, fields={"timeout_s": HOLD_S, "limit": capped})
         case.require(
             exchange.ok and exchange.data == [],
             f"a claim on a queue that is {state}, or whose scope is, was not answered with an empty list",
@@ -216,7 +216,7 @@ async def test_an_archived_scope_has_to_be_unarchived(case: Case) -> None:
     """
     queue, _ = await place(case, "scope")
     await change(case, verb(queue, "scope", "archive"))
-    resumed = await answered(case, lambda: verb(queue, "scope", "resume"))
+    resumed = await answered(case, verb(queue, "scope", "resume"))
     exchange = await try_publish(queue, forbidden="LIFE-6")
     case.require(
         not exchange.ok,

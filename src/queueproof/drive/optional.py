@@ -1,7 +1,6 @@
 """What a case may use although no page says how it is called: absent, or refused, it is no fault of the server's."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from queueproof.contract import wire
@@ -32,7 +31,7 @@ async def queue_with(case: Case, *, scope: str = "", shown: str = "", **fields: 
     if shown:
         row = queue.created.data
         if not isinstance(row, dict) or shown not in row:
-            row = (await answered(case, lambda: wire.read_queue(queue.scope, queue.id))).data
+            row = (await answered(case, wire.read_queue(queue.scope, queue.id))).data
         if not isinstance(row, dict) or row.get(shown) is None:
             raise NotSupported(f"the queue's row shows no {shown}: it may not be known", evidence=(queue.created.op,))
     return queue
@@ -58,10 +57,10 @@ async def change(case: Case, request: wire.Request) -> Exchange:
         raise NotSupported(f"{request.verb} is refused: {end.summary}", evidence=end.evidence) from end
 
 
-async def answered(case: Case, request: Callable[[], wire.Request], **options: Any) -> Exchange:
+async def answered(case: Case, request: wire.Request, **options: Any) -> Exchange:
     """A call's answer of whatever kind, once one came that is not passing; the case starts anew when none does."""
     for attempt in range(TRIES):
-        exchange = await case.send(request(), **options)
+        exchange = await case.send(request, **options)
         if exchange.ok or exchange.code == wire.QUEUE_FULL:
             return exchange
         if exchange.result is Result.REJECTED and exchange.status != 429:
@@ -81,7 +80,7 @@ async def try_publish(queue: Queue, *, forbidden: str, burst: bool = False) -> E
     token = world.token()
     fields = {"type": "qp.case", "body": {"qp": token}, "idempotency_key": token}
     request = wire.publish(queue.scope, queue.id, fields)
-    exchange = await answered(queue.case, lambda: request, fields=queue.described(token, fields), burst=burst)
+    exchange = await answered(queue.case, request, fields=queue.described(token, fields), burst=burst)
     if exchange.ok:
         queue.adopt(
             wire.identity(exchange.data),
@@ -145,7 +144,7 @@ class DeadLetters:
             exchange = await look()
             for item in (wire.rows(exchange.data) or []) if exchange is not None and exchange.ok else []:
                 if isinstance(item, dict) and _is(item, message):
-                    return item, exchange  # type: ignore[return-value]
+                    return item, exchange
         if not self.readable:
             raise NotSupported("_dead_letter can neither be claimed from nor listed")
         return None
