@@ -41,15 +41,15 @@ async def account(case: Case) -> Account:
     """Publishes, claims, completes, releases and lets lapse, all at once; then drains the queue."""
     queue = await case.lasting_queue()
     book = Account(queue, [])
-    publishing = asyncio.gather(*(publish(case, book) for _ in range(PUBLISHERS)))
+    publishing = [asyncio.ensure_future(publish(case, book)) for _ in range(PUBLISHERS)]
     deeds = cycle(DEEDS)
     consuming = [asyncio.ensure_future(consume(book, publishing, deeds)) for _ in range(CONSUMERS)]
     try:
-        await asyncio.gather(publishing, *consuming)
+        await asyncio.gather(*publishing, *consuming)
     finally:
-        for task in (publishing, *consuming):
+        for task in (*publishing, *consuming):
             task.cancel()
-        await asyncio.gather(publishing, *consuming, return_exceptions=True)
+        await asyncio.gather(*publishing, *consuming, return_exceptions=True)
     await drain(case, book)
     return book
 
@@ -59,14 +59,15 @@ async def publish(case: Case, book: Account) -> None:
         book.messages.append(await book.queue.publish())
 
 
-async def consume(book: Account, publishing: "asyncio.Future[Any]", deeds: "cycle[str]") -> None:
+async def consume(book: Account, publishing: "list[asyncio.Future[None]]", deeds: "cycle[str]") -> None:
     """Claims and settles until everything is published and nothing was found for a moment."""
     idle = 0
-    while not publishing.done() or idle < 3:
+    while not all(task.done() for task in publishing) or idle < 3:
         deliveries = await claim(book, 3)
         idle = 0 if deliveries else idle + 1
         for delivery in deliveries:
-            deed = next(deeds)
+            # at most once is a message given back, so that no server has reason to dead-letter it
+            deed = next(deeds) if len(book.seen[delivery.message]) == 1 else "complete"
             if deed == "complete":
                 await complete(book, delivery)
             elif deed == "release":
@@ -143,6 +144,7 @@ async def test_no_message_is_lost(case: Case) -> None:
     the queue is drained, and every acknowledged message was delivered and completed.
     """
     book = await account(case)
+    readable = bool(book.missing and book.settled) and await row_of(book, next(iter(book.settled))) is not None
     for message in book.missing:
         row = await row_of(book, message)
         if message not in book.seen:
@@ -152,11 +154,11 @@ async def test_no_message_is_lost(case: Case) -> None:
                 message,
                 "an acknowledged message was never delivered",
                 "a delivery",
-                f"row {spell(row, 120)}",
+                f"row {spell(row.get('state') if row is not None else 'not readable')}",
             )
-        if row is None:
+        if row is None and readable:
             told(case, book, message, "an acknowledged message is gone", "its row", "no row")
-        elif row.get("state") == "completed":
+        if row is not None and row.get("state") == "completed":
             told(case, book, message, "a message is completed that nobody completed", "pending", "state completed")
 
 

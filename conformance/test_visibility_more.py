@@ -164,7 +164,7 @@ async def kept(case: Case, queue: Queue, extensions: list[Extension], *, until_n
                 "an extended message was delivered before its extension was over",
                 expected=f"no delivery of {again.id} before its extension is over",
                 seen=f"delivered {left_s:.3f} s before its end, attempts {spell(again.attempts)}",
-                proof=f"the claim was sent after the extension's answer, and had returned {left_s:.3f} s before its end",
+                proof=f"the claim was sent after the extension's answer, and back {left_s:.3f} s before its end",
                 evidence=(again.message.publish, extension.sent, again.claim),
             )
     return met

@@ -142,11 +142,11 @@ class DeadLetters:
         """The message as the queue shows it, claimed or listed; None when it is not (yet) there."""
         for look in (self._claim, self._list):
             exchange = await look()
-            for item in (wire.rows(exchange.data) or []) if exchange is not None and exchange.ok else []:
+            if exchange is None or not exchange.ok:
+                continue
+            for item in wire.rows(exchange.data) or []:
                 if isinstance(item, dict) and _is(item, message):
                     return item, exchange
-        if not self.readable:
-            raise NotSupported("_dead_letter can neither be claimed from nor listed")
         return None
 
     async def _claim(self) -> Exchange | None:
