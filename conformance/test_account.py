@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
 from typing import Any
@@ -59,7 +59,7 @@ async def publish(case: Case, book: Account) -> None:
         book.messages.append(await book.queue.publish())
 
 
-async def consume(book: Account, publishing: "list[asyncio.Future[None]]", deeds: "cycle[str]") -> None:
+async def consume(book: Account, publishing: "Sequence[asyncio.Future[None]]", deeds: "cycle[str]") -> None:
     """Claims and settles until everything is published and nothing was found for a moment."""
     idle = 0
     while not all(task.done() for task in publishing) or idle < 3:

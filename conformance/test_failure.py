@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from queueproof.contract import wire
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.client import Exchange
 from queueproof.drive.optional import DeadLetters, dead_letter_queue, queue_with
@@ -306,7 +307,8 @@ async def test_a_spent_message_is_a_dead_letter(case: Case) -> None:
             evidence=(*spent.fails, case.exchanges[-1]),
             liveness=True,
         )
-        raise NotSupported("the list of queues shows no _dead_letter, so that it cannot be looked into")
+        await moved(case, spent)
+        return
     if spent.dead is None and spent.letters is not None and not spent.letters.readable:
         raise NotSupported("_dead_letter shows no list of its messages, and claims on it may be empty by design")
     case.require(
@@ -327,6 +329,38 @@ async def test_a_spent_message_is_a_dead_letter(case: Case) -> None:
         expected=spell(spent.message.body),
         seen=spell(item["body"]) if "body" in item else "no body",
         evidence=(spent.message.publish, exchange),
+    )
+
+
+async def moved(case: Case, spent: Spent) -> None:
+    """Where no list shows `_dead_letter`, the message's rows tell whether it is in another queue than its own.
+
+    A server may hide its system queues; what it may not do is to leave the message where it was. Read by id and by
+    `correlation_id`, since a dead letter may be another message of the same chain.
+    """
+    queue, message = spent.queue, spent.message
+    rows: list[dict[str, Any]] = [dict(await queue.read(message))]
+    chain = await case.send(wire.trace_messages(queue.scope, message.correlation))
+    traced = [row for row in wire.rows(chain.data) or [] if isinstance(row, dict)] if chain.ok else []
+    rows += traced
+    places = {row.get("queue_id") for row in rows}
+    if not message.correlation or not traced or not all(isinstance(place, str) for place in places):
+        raise NotSupported("the list of queues shows no _dead_letter, and rows do not tell where a message is")
+    case.require(
+        places != {queue.id},
+        "a message that has spent its attempts is in no other queue than its own, and no _dead_letter is shown",
+        expected=f"a row of {message.id}, or of its chain, in _dead_letter",
+        seen=f"{len(rows)} rows, all in queue {queue.id}",
+        evidence=(message.publish, *spent.fails, chain),
+        liveness=True,
+    )
+    dead = next(row for row in rows if row.get("queue_id") != queue.id)
+    case.require(
+        "body" not in dead or same_json(dead["body"], message.body),
+        "a dead letter has lost its body",
+        expected=spell(message.body),
+        seen=spell(dead.get("body")),
+        evidence=(message.publish, chain),
     )
 
 

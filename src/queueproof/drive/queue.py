@@ -122,6 +122,7 @@ class Queue:
         self.failed: set[Message] = set()  # what a fail was acknowledged for
         self.refused: dict[str, str] = {}  # token of a refused publish: the promise that its delivery breaks
         self._perhaps: set[str] = set()  # tokens of publishes whose result is unknown
+        self._under_way: set[str] = set()  # tokens of publishes that are not answered yet
         self.unsure_until_ns = 0  # an unknown claim may hold something until then
         self._world.queues.append(self)
 
@@ -145,8 +146,10 @@ class Queue:
             nonlocal token, correlation, sent
             if token and "idempotency_key" not in fields:
                 self._perhaps.add(token)
+                self._under_way.discard(token)
                 token = ""
             token = token or self._world.token()
+            self._under_way.add(token)
             correlation = f"{token}.{self.case.requirement}" if self._world.dialect.correlation else ""
             content = {"qp": token, "case": self.case.requirement} if body is ABSENT else body
             sent = {"type": "qp.case", "priority": QUICKSTART_PRIORITY, "labels": {"qp": "yes"}}
@@ -191,6 +194,7 @@ class Queue:
         if earlier is None:
             self._by_id[found] = message
         self._by_token.setdefault(token, message)
+        self._under_way.discard(token)
         return message
 
     def _blame(self, exchange: Exchange) -> str:
@@ -259,8 +263,8 @@ class Queue:
                 )
             elif self._perhaps and (not found or found in self._perhaps):
                 await self.case.send(wire.complete(self.scope, wire.identity(item)))
-            else:
-                self._stranger(item, exchange)
+            elif not self._under_way or (found and found not in self._under_way):
+                self._stranger(item, exchange)  # else it was claimed before its publish was answered, and lapses
         self._faults = 0
         self.latest |= {delivery.message: delivery for delivery in deliveries}
         return Claim(exchange=exchange, deliveries=deliveries)
