@@ -120,6 +120,8 @@ class Client:
     ) -> Exchange:
         """One call; a 429 is waited out and tried again. Never raises for what a server or network does.
 
+        A full queue may be a 429 as well (its status is not documented): that is an answer, and not waited out.
+
         `key`: another key than the client's own; `authorization`: a whole header instead ("" sends none).
         `urgent` goes before what waits for a place, `burst` beside it (for a few calls that must overlap).
         `fields`: what the history should know of the call besides (token, body digest, timeout_s, limit, …).
@@ -136,7 +138,7 @@ class Client:
         while True:
             async with self.budget.slot(urgent=urgent, burst=burst):
                 exchange = await self._once(request, headers, case, attempt, fields or {})
-            if exchange.status != 429 or time.monotonic() > give_up:
+            if exchange.status != 429 or exchange.code == wire.QUEUE_FULL or time.monotonic() > give_up:
                 return exchange
             attempt += 1
 

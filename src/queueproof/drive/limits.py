@@ -77,7 +77,7 @@ class RequestBudget:
 
     def learn(self, answer: wire.Answer) -> None:
         """Reads what the answer says about rates; a 429, or none remaining, means silence until it says otherwise."""
-        if answer.status == 429:
+        if answer.status == 429 and answer.code != wire.QUEUE_FULL:  # a full queue limits no rate
             self.rate_limited += 1
             asked_s = wire.retry_after_s(answer, now_s=time.time())
             self._silence(DEFAULT_PAUSE_S if asked_s is None else asked_s)

@@ -22,6 +22,8 @@ POLL_S = 0.1
 RATIONED_POLL_S = 0.8
 # "Come later" answers: they say nothing about the request.
 UNAVAILABLE = frozenset({502, 503, 504, 408, 429})
+# Path and fields of fail, release and extend are not documented: a server may want them otherwise.
+NOT_UNDERSTOOD = frozenset({400, 415, 422})
 # A valid claim that is answered with a fault of the server's own this often in a row is refused by it.
 FAULTS_IN_A_ROW = 6
 # A fresh message shows that claims work: this many claims may pass until it comes.
@@ -117,9 +119,17 @@ class Queue:
         self._faults = 0  # claims in a row that a fault of the server's own answered
         self.done: dict[Message, Exchange] = {}  # the completions that were acknowledged
         self.latest: dict[Message, Delivery] = {}  # the last delivery seen of each message
+        self.failed: set[Message] = set()  # what a fail was acknowledged for
+        self.refused: dict[str, str] = {}  # token of a refused publish: the promise that its delivery breaks
         self._perhaps: set[str] = set()  # tokens of publishes whose result is unknown
+        self._under_way: set[str] = set()  # tokens of publishes that are not answered yet
         self.unsure_until_ns = 0  # an unknown claim may hold something until then
         self._world.queues.append(self)
+
+    @property
+    def known(self) -> list[Message]:
+        """Every message that was acknowledged here, oldest first."""
+        return list(self._by_id.values())
 
     # ── publish ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -136,8 +146,10 @@ class Queue:
             nonlocal token, correlation, sent
             if token and "idempotency_key" not in fields:
                 self._perhaps.add(token)
+                self._under_way.discard(token)
                 token = ""
             token = token or self._world.token()
+            self._under_way.add(token)
             correlation = f"{token}.{self.case.requirement}" if self._world.dialect.correlation else ""
             content = {"qp": token, "case": self.case.requirement} if body is ABSENT else body
             sent = {"type": "qp.case", "priority": QUICKSTART_PRIORITY, "labels": {"qp": "yes"}}
@@ -182,6 +194,7 @@ class Queue:
         if earlier is None:
             self._by_id[found] = message
         self._by_token.setdefault(token, message)
+        self._under_way.discard(token)
         return message
 
     def _blame(self, exchange: Exchange) -> str:
@@ -250,16 +263,18 @@ class Queue:
                 )
             elif self._perhaps and (not found or found in self._perhaps):
                 await self.case.send(wire.complete(self.scope, wire.identity(item)))
-            else:
-                self._stranger(item, exchange)
+            elif not self._under_way or (found and found not in self._under_way):
+                self._stranger(item, exchange)  # else it was claimed before its publish was answered, and lapses
         self._faults = 0
         self.latest |= {delivery.message: delivery for delivery in deliveries}
         return Claim(exchange=exchange, deliveries=deliveries)
 
     def _blame_id(self, message: Message) -> str:
         """The promise that a delivery under another id breaks."""
-        if self.case.requirement.startswith("IDEM-"):
+        if self.case.requirement.startswith(("IDEM-", "GHOST-")):
             return self.case.requirement
+        if message in self.failed:
+            return "FAIL-2"
         if message in self.latest:
             return "VIS-3"
         return "IDEM-2" if "idempotency_key" in message.fields else "PUB-1"
@@ -294,6 +309,15 @@ class Queue:
         )
 
     def _stranger(self, item: Mapping[str, Any], exchange: Exchange) -> None:
+        root = self.refused.get(wire.token(item.get("body")))
+        if root is not None:
+            self.case.refuse(
+                root,
+                "a claim handed out a message whose publish was refused",
+                expected="nothing of a refused publish",
+                seen=f"id {wire.identity(item)}",
+                evidence=(exchange,),
+            )
         ours = wire.token(item.get("body")).startswith(f"qp.{self._world.run}.")
         self.case.refuse(
             "CLAIM-9" if ours else "PHANTOM-1",
@@ -434,8 +458,10 @@ class Queue:
             fields={"timeout_s": values["visibility_timeout_s"]} if "visibility_timeout_s" in values else None,
         )
         if exchange.ok:
+            if verb == "fail":
+                self.failed.add(delivery.message)
             return exchange
-        if exchange.unsupported:
+        if exchange.unsupported or exchange.status in NOT_UNDERSTOOD:
             raise NotSupported(f"{verb} answers {exchange.told()}", evidence=(exchange.op,))
         if exchange.result is Result.REJECTED and time.monotonic_ns() < delivery.held_until_ns:
             self.case.refuse(

@@ -1,0 +1,159 @@
+"""CLAIM: what a claim does to the counters, and what it leaves alone: delayed messages and those of other queues."""
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta, timezone
+
+from queueproof.contract import wire
+from queueproof.drive.case import Case, proves
+from queueproof.drive.optional import publish_with
+from queueproof.drive.outcomes import Disturbed, Inconclusive
+from queueproof.drive.queue import Message, Queue
+
+S = 1_000_000_000  # ns
+HOLD_S = 60
+
+
+@proves("CLAIM-7")
+async def test_a_claim_moves_the_counters(case: Case) -> None:
+    """CLAIM-7: Claim MUST lower `depth_pending` and raise `depth_claimed` by the number claimed.
+
+    One message of six, then a batch, then the rest; and a claim that finds nothing. Read at rest, and given the time
+    to settle.
+    """
+    queue = await case.queue()
+    messages = await queue.publish_many(6)
+    await counts(case, queue, len(messages), 0, root="PUB-4")
+    missing = set(messages)
+    for size in (1, 3, 10, 10):
+        claim = await queue.claim(size, HOLD_S)
+        missing -= {delivery.message for delivery in claim.deliveries}
+        await counts(case, queue, len(missing), len(messages) - len(missing), root="CLAIM-7")
+    if missing:
+        await queue.take(*missing, batch_size=5, timeout_s=HOLD_S)
+        await counts(case, queue, 0, len(messages), root="CLAIM-7")
+
+
+async def counts(case: Case, queue: Queue, pending: int, claimed: int, *, root: str) -> None:
+    """The counters are as expected, once they had the time to be."""
+    seen = await case.eventually(queue.counters, lambda value: value == (pending, claimed))
+    if queue.unsettled:
+        raise Disturbed("a call of unknown result may count too")
+    if seen != (pending, claimed):
+        case.refuse(
+            root,
+            "the counters do not tell what is pending and what is claimed",
+            expected=f"depth_pending: {pending}, depth_claimed: {claimed}",
+            seen=f"depth_pending: {seen[0]}, depth_claimed: {seen[1]}",
+            evidence=case.exchanges[-1:],
+        )
+
+
+# So much earlier than its moment has a message to come before it counts: two clocks are compared here.
+CLOCKS_S = 0.25
+# Beyond this the server's clock is another one, and its moments are not ours.
+CLOCKS_APART_S = 2.5
+
+
+@proves("CLAIM-8")
+async def test_a_delayed_message_stays_hidden(case: Case) -> None:
+    """CLAIM-8: A message with a future `delay_until` MUST NOT be claimed before it.
+
+    Claimed singly, and in batches beside a message that is not delayed; the moment lies late in its second, and other
+    messages are published meanwhile, which are delivered (the control), as is the delayed one in the end.
+    """
+    queues = [await case.queue(), await case.queue()]
+    await asyncio.gather(*(delayed(case, queue, size) for queue, size in zip(queues, (1, 5), strict=True)))
+
+
+@proves("CLAIM-8")
+async def test_a_delay_is_a_moment_in_its_zone(case: Case) -> None:
+    """CLAIM-8: A message with a future `delay_until` MUST NOT be claimed before it.
+
+    The moment written in the time of a zone west of Greenwich, where its hour is an earlier one.
+    """
+    await delayed(case, await case.queue(), 1, zone=timezone(timedelta(hours=-2)))
+
+
+async def delayed(case: Case, queue: Queue, batch_size: int, *, zone: timezone = UTC) -> None:
+    """Claims go on, with publishes in between, until a message is delivered that was delayed by about three seconds."""
+    now = time.time()
+    moment = int(now + 2.6) + 0.9
+    due_ns = time.monotonic_ns() + round((moment - now) * S)
+    spelled = datetime.fromtimestamp(moment, zone).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    message = await publish_with(queue, delay_until=spelled)
+    same_clock(message)
+    fresh: list[Message] = []
+    met: set[Message] = set()
+    publish_at = [due_ns - round(seconds * S) for seconds in (2.4, 1.6, 0.7)]
+    async for claim in queue.watch(due_ns, batch_size=batch_size, timeout_s=HOLD_S):
+        met |= {delivery.message for delivery in claim.deliveries}
+        early_s = (due_ns - claim.exchange.ret_ns) / S
+        case.require(
+            not claim.of(message) or early_s < CLOCKS_S,
+            "a delayed message was claimed before its time",
+            expected=f"no delivery of {message.id} before {spelled}",
+            seen=f"delivered {early_s:.3f} s before",
+            proof=f"the claim had returned {early_s:.3f} s > {CLOCKS_S} s before delay_until",
+            evidence=(message.publish, claim.exchange),
+        )
+        if publish_at and time.monotonic_ns() > publish_at[0]:
+            publish_at.pop(0)
+            fresh.append(await queue.publish())
+    await queue.take(*({message, *fresh} - met), batch_size=batch_size, timeout_s=HOLD_S, root="CLAIM-8")
+
+
+def same_clock(message: Message) -> None:
+    """Ends the case when the server's clock, as far as its answer shows it, is not about ours."""
+    answer = message.publish.answer
+    text = answer.headers.get("date", "") if answer else ""
+    try:
+        told = datetime.strptime(text, "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return
+    if abs(told + 0.5 - time.time()) > CLOCKS_APART_S:
+        raise Inconclusive(f"the server's clock says {text}, which is another time than here")
+
+
+@proves("CLAIM-9")
+async def test_a_claim_stays_in_its_queue(case: Case) -> None:
+    """CLAIM-9: A claim on queue A MUST NOT return a message of queue B.
+
+    An empty queue beside a full one, and beside one of the same slug in another scope; then all of them full, where
+    each hands out its own.
+    """
+    slug = case.world.slug("same")
+    scopes = [await case.own_scope(), await case.own_scope()]
+    here, there = [await case.queue(scope=scope, slug=slug) for scope in scopes]
+    beside = await case.queue(scope=scopes[0])
+    messages = await here.publish_many(3)
+    for empty in (there, beside):
+        for size in (1, 10):
+            await empty.claim(size, HOLD_S)
+    full = {here: messages, there: await there.publish_many(2), beside: await beside.publish_many(2)}
+    for queue in (there, beside, here):
+        await queue.take(*full[queue], batch_size=5, timeout_s=HOLD_S)
+        await queue.claim(10, HOLD_S)
+
+
+@proves("CLAIM-9")
+async def test_one_consumer_of_many_queues(case: Case) -> None:
+    """CLAIM-9: A claim on queue A MUST NOT return a message of queue B.
+
+    Queues of each ordering in one scope, filled in turns and claimed from all at once.
+    """
+    queues = [await case.queue(ordering=ordering, root="QUEUE-3") for ordering in ("fifo", "priority", "deadline")]
+    messages = [[await queue.publish() for queue in queues] for _ in range(4)]
+    columns = list(zip(*messages, strict=True))
+    await asyncio.gather(
+        *(queue.take(*own, batch_size=2, timeout_s=HOLD_S) for queue, own in zip(queues, columns, strict=True))
+    )
+    for queue, own in zip(queues, columns, strict=True):
+        queue_ids = {wire.identity(delivery.item): delivery for delivery in queue.latest.values()}
+        case.require(
+            set(queue_ids) == {message.id for message in own},
+            "a queue did not hand out its own messages",
+            expected=" ".join(sorted(message.id for message in own)),
+            seen=" ".join(sorted(queue_ids)),
+            evidence=[delivery.claim for delivery in queue_ids.values()],
+        )

@@ -1,0 +1,177 @@
+"""DEPTH: a full queue refuses, and nothing of what it refused is ever handed out."""
+
+import asyncio
+import time
+
+from queueproof.contract import wire
+from queueproof.drive.case import Case, proves
+from queueproof.drive.client import Exchange
+from queueproof.drive.optional import queue_with, try_publish
+from queueproof.drive.outcomes import Disturbed, NotSupported
+from queueproof.drive.queue import Queue
+
+S = 1_000_000_000  # ns
+HOLD_S = 60
+LIMIT = 3
+PUBLISHERS = 10
+
+
+async def small(case: Case, limit: int = LIMIT) -> Queue:
+    """A queue of a few places whose policy is to refuse."""
+    queue = await queue_with(case, max_depth=limit, overflow_policy="reject")
+    row = queue.created.data
+    policy = row.get("overflow_policy", "reject") if isinstance(row, dict) else "reject"
+    if policy != "reject":
+        raise NotSupported(f"the queue's overflow_policy is {policy}, though reject was asked for")
+    return queue
+
+
+async def fill(queue: Queue, limit: int = LIMIT) -> None:
+    """Publishes as many messages as there are places: each has to be taken."""
+    for number in range(limit):
+        exchange = await try_publish(queue, forbidden="DEPTH-2")
+        if not exchange.ok:
+            queue.case.refuse(
+                "PUB-1" if exchange.code != wire.QUEUE_FULL else "DEPTH-3",
+                f"publish {number + 1} into a queue of max_depth {limit} was answered {exchange.told()}",
+                expected="a 2xx answer",
+                seen=exchange.answer.text[:300] if exchange.answer else exchange.told(),
+                evidence=(exchange,),
+            )
+
+
+def full(case: Case, exchange: Exchange, limit: int = LIMIT) -> None:
+    """The publish was refused, for want of room."""
+    case.require(
+        not exchange.ok,
+        "a full queue took another message",
+        expected=f"4xx {wire.QUEUE_FULL}",
+        seen=exchange.told(),
+        proof=f"{limit} messages of max_depth {limit} were acknowledged before, and none was claimed",
+        evidence=(exchange,),
+    )
+    case.require(
+        exchange.code == wire.QUEUE_FULL and 400 <= exchange.status < 500,
+        "a full queue refuses in other words",
+        expected=f"4xx {wire.QUEUE_FULL}",
+        seen=exchange.told(),
+        evidence=(exchange,),
+    )
+
+
+@proves("DEPTH-1")
+async def test_a_full_queue_refuses(case: Case) -> None:
+    """DEPTH-1: With `max_depth` N and policy `reject`, publish N+1 without claims MUST fail with
+    `SCAIQUEUE_QUEUE_FULL`.
+
+    Limits of one and of three, asked more than once.
+    """
+    for limit in (1, LIMIT):
+        queue = await small(case, limit)
+        await fill(queue, limit)
+        for _ in range(3):
+            full(case, await try_publish(queue, forbidden="DEPTH-2"), limit)
+
+
+@proves("DEPTH-1")
+async def test_a_crowd_does_not_overfill(case: Case) -> None:
+    """DEPTH-1: With `max_depth` N and policy `reject`, publish N+1 without claims MUST fail with
+    `SCAIQUEUE_QUEUE_FULL`.
+
+    Ten publishers at once for three places, four times over: no more than three are taken.
+    """
+    for _ in range(4):
+        queue = await small(case)
+        crowd = await asyncio.gather(*(try_publish(queue, forbidden="DEPTH-2", burst=True) for _ in range(PUBLISHERS)))
+        taken = [exchange for exchange in crowd if exchange.ok]
+        case.require(
+            len(taken) <= LIMIT,
+            f"{len(taken)} of {PUBLISHERS} concurrent publishes were taken by a queue of max_depth {LIMIT}",
+            expected=f"at most {LIMIT}",
+            seen=len(taken),
+            proof=f"{len(taken)} acknowledged, none claimed, {len(taken)} > {LIMIT}",
+            evidence=taken,
+        )
+
+
+@proves("DEPTH-2")
+async def test_what_was_refused_never_comes(case: Case) -> None:
+    """DEPTH-2: A refused publish MUST NOT be claimable later.
+
+    Refused one by one and by a crowd at once; then the accepted ones are claimed and completed (the control), and
+    claims go on for a while.
+    """
+    queue = await small(case)
+    await fill(queue)
+    refused = [await try_publish(queue, forbidden="DEPTH-2") for _ in range(2)]
+    refused += await asyncio.gather(*(try_publish(queue, forbidden="DEPTH-2", burst=True) for _ in range(3)))
+    for exchange in refused:
+        if exchange.ok:
+            case.refuse(
+                "DEPTH-1",
+                "a full queue took another message",
+                expected=f"4xx {wire.QUEUE_FULL}",
+                seen=exchange.told(),
+                evidence=(exchange,),
+            )
+    missing = {message.id: message for message in queue.known}
+    until_ns = time.monotonic_ns() + round(case.world.bound_s * S)
+    quiet_ns = time.monotonic_ns() + 2 * S
+    async for claim in queue.watch(until_ns, timeout_s=HOLD_S):
+        for delivery in claim.deliveries:
+            if missing.pop(delivery.id, None) is not None:
+                await queue.complete(delivery)
+                quiet_ns = time.monotonic_ns() + 2 * S
+        if not missing and time.monotonic_ns() > quiet_ns:
+            return
+    if queue.unsettled:
+        raise Disturbed("a claim of unknown result may hold a message")
+    await queue.take(*missing.values(), timeout_s=HOLD_S, root="LOSS-1")
+
+
+@proves("DEPTH-3")
+async def test_there_is_room_again(case: Case) -> None:
+    """DEPTH-3: After consuming (claim + complete) one message, one publish MUST succeed.
+
+    Three times over, and after all of it was consumed; a full queue refuses in between (the control).
+    """
+    queue = await small(case)
+    await fill(queue)
+    for _ in range(3):
+        control = await try_publish(queue, forbidden="DEPTH-2")
+        if control.ok:
+            case.refuse(
+                "DEPTH-1",
+                "a full queue took another message",
+                expected=f"4xx {wire.QUEUE_FULL}",
+                seen=control.told(),
+                evidence=(control,),
+            )
+        await consume(queue, 1)
+        await room(case, queue)
+    await consume(queue, LIMIT)
+    for _ in range(LIMIT):
+        await room(case, queue)
+
+
+async def consume(queue: Queue, count: int) -> None:
+    """Claims and completes so many messages of those that wait."""
+    waiting = [message for message in queue.known if message not in queue.done]
+    for message in waiting[:count]:
+        delivery = queue.latest.get(message) or await queue.take_one(message, timeout_s=HOLD_S)
+        await queue.complete(delivery)
+
+
+async def room(case: Case, queue: Queue) -> None:
+    """A publish is taken, at once or within the slack: what was consumed may be counted a little later."""
+    exchange = await case.eventually(
+        lambda: try_publish(queue, forbidden="DEPTH-2"), lambda answer: answer.ok or answer.code != wire.QUEUE_FULL
+    )
+    case.require(
+        exchange.ok,
+        "a publish was refused though a message had been consumed",
+        expected="a 2xx answer",
+        seen=exchange.told(),
+        evidence=(*queue.done.values(), exchange)[-2:],
+        liveness=exchange.code == wire.QUEUE_FULL,
+    )

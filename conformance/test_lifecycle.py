@@ -1,0 +1,230 @@
+"""LIFE: scopes and queues that are paused, archived or drained take nothing and hand out nothing."""
+
+import asyncio
+
+from queueproof.contract import wire
+from queueproof.drive.case import Case, proves
+from queueproof.drive.client import Exchange
+from queueproof.drive.optional import answered, change, try_publish
+from queueproof.drive.outcomes import NotSupported
+from queueproof.drive.queue import Message, Queue
+
+HOLD_S = 60
+# A pause that ends by itself does so within this, if it does so within a case.
+LATER_S = 1.6
+
+
+async def place(case: Case, level: str, *, scope: str = "") -> tuple[Queue, list[Message]]:
+    """A queue with three messages that wait, in a scope of its own where it is the scope that is changed."""
+    home = scope or (await case.own_scope() if level == "scope" else "")
+    queue = await case.queue(scope=home)
+    queue.unmodelled = True  # paused, drained or archived: this case alone judges it
+    return queue, await queue.publish_many(3)
+
+
+def verb(queue: Queue, level: str, name: str) -> wire.Request:
+    """The request that moves the queue, or its scope, through its life cycle."""
+    return wire.change_scope(queue.scope, name) if level == "scope" else wire.change_queue(queue.scope, queue.id, name)
+
+
+async def resume(case: Case, queue: Queue, level: str) -> None:
+    """Resumes the queue or its scope, which is documented."""
+    await case.persist(lambda: verb(queue, level, "resume"), "LIFE-5", f"resuming a {level}")
+
+
+CODES = {"queue": wire.QUEUE_PAUSED, "scope": wire.SCOPE_PAUSED}
+
+
+async def refuses(case: Case, queue: Queue, level: str, state: str) -> Exchange:
+    """A publish is refused with the code of its level."""
+    exchange = await try_publish(queue, forbidden=case.requirement)
+    case.require(
+        not exchange.ok,
+        f"a publish to a {state} {level} was taken",
+        expected=f"4xx {CODES[level]}",
+        seen=exchange.told(),
+        evidence=(exchange,),
+    )
+    case.require(
+        exchange.code == CODES[level] and 400 <= exchange.status < 500,
+        f"a publish to a {state} {level} is refused in other words",
+        expected=f"4xx {CODES[level]}",
+        seen=exchange.told(),
+        evidence=(exchange,),
+    )
+    return exchange
+
+
+@proves("LIFE-1")
+async def test_a_paused_queue_takes_nothing(case: Case) -> None:
+    """LIFE-1: Publish to a paused queue MUST fail with `SCAIQUEUE_QUEUE_PAUSED`.
+
+    At once and a while later; its neighbour goes on taking messages meanwhile, and so does the queue itself before the
+    pause and after its end (the controls). Nothing of what was refused is handed out.
+    """
+    await takes_nothing(case, "queue")
+
+
+@proves("LIFE-2")
+async def test_a_paused_scope_takes_nothing(case: Case) -> None:
+    """LIFE-2: Publish in a paused scope MUST fail with `SCAIQUEUE_SCOPE_PAUSED`.
+
+    The same for two queues of a scope, beside a scope that is not paused.
+    """
+    await takes_nothing(case, "scope")
+
+
+async def takes_nothing(case: Case, level: str) -> None:
+    queue, messages = await place(case, level)
+    other = await case.queue(scope=queue.scope)
+    other.unmodelled = True
+    await change(case, verb(queue, level, "pause"))
+    blocked = [queue, other] if level == "scope" else [queue]
+    free = await case.queue(scope="" if level == "scope" else queue.scope)
+    for _ in range(2):
+        for each in blocked:
+            await refuses(case, each, level, "paused")
+        await free.publish()
+        await asyncio.sleep(LATER_S)
+    for each in blocked:
+        await refuses(case, each, level, "paused")
+    await resume(case, queue, level)
+    messages.append(await queue.publish(root="LIFE-5"))
+    await queue.take(*messages, batch_size=5, timeout_s=HOLD_S, root="LIFE-5")
+    await queue.claim(10, HOLD_S)
+
+
+@proves("LIFE-3")
+async def test_archived_and_draining_take_nothing(case: Case) -> None:
+    """LIFE-3: Archived or draining MUST refuse publish with the same codes.
+
+    A queue and a scope each that was archived, and that was told to drain, with messages waiting in them.
+    """
+    probes = [(level, name) for level in ("queue", "scope") for name in ("archive", "drain")]
+    told = await asyncio.gather(*(closed(case, level, name) for level, name in probes))
+    if not any(told):
+        raise NotSupported("neither archive nor drain is there, for queues or scopes")
+
+
+async def closed(case: Case, level: str, name: str) -> bool:
+    """Whether there is such a verb; where there is, publishes are refused after it."""
+    queue, _ = await place(case, level)
+    try:
+        await change(case, verb(queue, level, name))
+    except NotSupported:
+        return False
+    for _ in range(2):
+        await refuses(case, queue, level, {"archive": "archived", "drain": "draining"}[name])
+        await asyncio.sleep(0.5)
+    return True
+
+
+@proves("LIFE-4")
+async def test_a_paused_queue_hands_out_nothing(case: Case) -> None:
+    """LIFE-4: Claim on a paused queue, or in a paused/archived scope, MUST return an empty list and not an error.
+
+    With messages waiting, for one and for several at a time, at once and a while later; after the resume they are
+    claimed (the control).
+    """
+    await hands_out_nothing(case, "queue", "pause")
+
+
+@proves("LIFE-4")
+async def test_a_paused_scope_hands_out_nothing(case: Case) -> None:
+    """LIFE-4: Claim on a paused queue, or in a paused/archived scope, MUST return an empty list and not an error.
+
+    The same for a queue of a paused scope.
+    """
+    await hands_out_nothing(case, "scope", "pause")
+
+
+@proves("LIFE-4")
+async def test_an_archived_scope_hands_out_nothing(case: Case) -> None:
+    """LIFE-4: Claim on a paused queue, or in a paused/archived scope, MUST return an empty list and not an error.
+
+    The same for a queue of an archived scope, which is unarchived and resumed in the end where that is possible.
+    """
+    await hands_out_nothing(case, "scope", "archive")
+
+
+async def hands_out_nothing(case: Case, level: str, name: str) -> None:
+    queue, messages = await place(case, level)
+    state = {"pause": "paused", "archive": "archived"}[name]
+    await change(case, verb(queue, level, name))
+    for size in (1, 10, 1):
+        capped = min(size, case.world.dialect.batch_max)
+        request = wire.claim(queue.scope, queue.id, batch_size=capped, visibility_timeout_s=HOLD_S)
+        exchange = await answered(case, request, fields={"timeout_s": HOLD_S, "limit": capped})
+        case.require(
+            exchange.ok and exchange.data == [],
+            f"a claim on a queue that is {state}, or whose scope is, was not answered with an empty list",
+            expected="2xx, data: []",
+            seen=f"{exchange.told()}: {exchange.answer.text[:200] if exchange.answer else ''}",
+            evidence=(exchange,),
+        )
+        await asyncio.sleep(0.6)
+    if name == "archive":
+        try:
+            await change(case, verb(queue, level, "unarchive"))
+        except NotSupported:
+            return
+        await case.send(verb(queue, level, "resume"))  # perhaps unarchiving has done so already
+    else:
+        await resume(case, queue, level)
+    await queue.take(*messages, batch_size=5, timeout_s=HOLD_S, root="LIFE-5")
+
+
+@proves("LIFE-5")
+async def test_a_resumed_queue_works_again(case: Case) -> None:
+    """LIFE-5: `POST .../resume` MUST make publish and claim work again; messages pending before the pause MUST still
+    be there.
+
+    Paused twice, with one message held across the pause, which is completed after it.
+    """
+    await works_again(case, "queue")
+
+
+@proves("LIFE-5")
+async def test_a_resumed_scope_works_again(case: Case) -> None:
+    """LIFE-5: `POST .../resume` MUST make publish and claim work again; messages pending before the pause MUST still
+    be there.
+
+    The same for a scope.
+    """
+    await works_again(case, "scope")
+
+
+async def works_again(case: Case, level: str) -> None:
+    queue, messages = await place(case, level)
+    held = await queue.take_one(messages[0], timeout_s=HOLD_S)
+    for _ in range(2):
+        await change(case, verb(queue, level, "pause"))
+        await asyncio.sleep(0.5)
+        await resume(case, queue, level)
+        messages.append(await queue.publish(root="LIFE-5"))
+    await queue.complete(held)
+    for delivery in await queue.take(*messages[1:], batch_size=3, timeout_s=HOLD_S, root="LIFE-5"):
+        await queue.complete(delivery)
+
+
+@proves("LIFE-6")
+async def test_an_archived_scope_has_to_be_unarchived(case: Case) -> None:
+    """LIFE-6: An archived scope MUST be unarchived before resume works.
+
+    Archived and resumed: whatever the answer to that, publishes stay refused. Unarchived and resumed, where that is
+    possible, they are taken (the control).
+    """
+    queue, _ = await place(case, "scope")
+    await change(case, verb(queue, "scope", "archive"))
+    resumed = await answered(case, verb(queue, "scope", "resume"))
+    exchange = await try_publish(queue, forbidden="LIFE-6")
+    case.require(
+        not exchange.ok,
+        "an archived scope takes messages after a resume alone",
+        expected=f"4xx {wire.SCOPE_PAUSED} until it is unarchived",
+        seen=f"resume was answered {resumed.told()}, the publish after it {exchange.told()}",
+        evidence=(resumed, exchange),
+    )
+    await change(case, verb(queue, "scope", "unarchive"))
+    await case.send(verb(queue, "scope", "resume"))  # perhaps unarchiving has done so already
+    await queue.publish(root="LIFE-6")

@@ -1,0 +1,225 @@
+"""VIS: the counters of what lapses, and the two verbs that move a lock's end: extend and release."""
+
+import asyncio
+import time
+
+from queueproof.drive.case import Case, proves, spell
+from queueproof.drive.client import Exchange
+from queueproof.drive.outcomes import Disturbed, NotSupported
+from queueproof.drive.queue import Delivery, Message, Queue
+from queueproof.evidence.digest import same_json
+from queueproof.evidence.margins import certain_hold_ns
+
+S = 1_000_000_000  # ns
+HOLD_S = 60
+# Longer than any slack: what comes back before was given back, and did not lapse.
+LONG_HOLD_S = 120
+
+
+@proves("VIS-4")
+async def test_a_lapse_reverses_the_counters(case: Case) -> None:
+    """VIS-4: Reclaim MUST reverse the counters (`depth_claimed` -1, `depth_pending` +1).
+
+    Two of four messages lapse while one is held. A server may notice a lapse only when it is claimed from: so what
+    lapsed is claimed and completed afterwards, and then the counters have to be right.
+    """
+    queue = await case.lasting_queue()
+    messages = await queue.publish_many(4)
+    await counts(case, queue, [(4, 0)], root="PUB-4")
+    held = await queue.take_one(messages[0], timeout_s=HOLD_S)
+    await counts(case, queue, [(3, 1)], root="CLAIM-7")
+    lapsing = [await queue.take_one(message) for message in messages[1:3]]
+    await past(lapsing)
+    seen = await case.eventually(queue.counters, lambda value: value == (3, 1))
+    back = await queue.take(*messages[1:], batch_size=4, timeout_s=HOLD_S, root="VIS-2", within_s=case.world.bound_s)
+    await counts(case, queue, [(0, 4)], root="VIS-4", before=seen)
+    for delivery in {held.message: held, **{d.message: d for d in back}}.values():
+        await queue.complete(delivery)
+    await counts(case, queue, [(0, 0)], root="VIS-4", before=seen)
+
+
+@proves("VIS-7")
+async def test_the_sum_stays(case: Case) -> None:
+    """VIS-7: With no re-claim in between, `depth_pending + depth_claimed` MUST be unchanged by claim, release and
+    reclaim.
+
+    Five messages: some are claimed, one of them is released, two lapse. Each reading is given the time to settle.
+    """
+    queue = await case.lasting_queue()
+    messages = await queue.publish_many(5)
+    await total(case, queue, 5, "publishing", root="PUB-4")
+    held = [await queue.take_one(message, timeout_s=HOLD_S) for message in messages[:2]]
+    await total(case, queue, 5, "claiming", root="VIS-7")
+    lapsing = await queue.take(messages[2], batch_size=2)
+    await past(lapsing)
+    await asyncio.sleep(1.5)
+    await total(case, queue, 5, "a lapse", root="VIS-7")
+    try:
+        await queue.act("release", held[0], root="VIS-6")
+    except NotSupported:
+        return
+    await total(case, queue, 5, "a release", root="VIS-7")
+
+
+async def past(deliveries: list[Delivery]) -> None:
+    """Waits until every one of these locks is over."""
+    await asyncio.sleep(max(0.0, (max(delivery.over_ns for delivery in deliveries) - time.monotonic_ns()) / S))
+
+
+async def counts(
+    case: Case, queue: Queue, accepted: list[tuple[int, int]], *, root: str, before: tuple[int, int] | None = None
+) -> None:
+    """(pending, claimed) is one of the accepted pairs, once it had the time to be."""
+    seen = await case.eventually(queue.counters, lambda value: value in accepted)
+    if queue.unsettled:
+        raise Disturbed("a call of unknown result may count too")
+    if seen not in accepted:
+        lapsed = f"; after the lapse they had shown {before[0]} and {before[1]}" if before else ""
+        case.refuse(
+            root,
+            "the counters are wrong after locks have lapsed" if before else "the counters are wrong",
+            expected=f"depth_pending: {accepted[0][0]}, depth_claimed: {accepted[0][1]}",
+            seen=f"depth_pending: {seen[0]}, depth_claimed: {seen[1]}{lapsed}",
+            evidence=case.exchanges[-1:],
+        )
+
+
+async def total(case: Case, queue: Queue, expected: int, after: str, *, root: str) -> None:
+    """The sum of both counters is as expected, once it had the time to be."""
+    pending, claimed = await case.eventually(queue.counters, lambda value: sum(value) == expected)
+    if queue.unsettled:
+        raise Disturbed("a call of unknown result may count too")
+    if pending + claimed != expected:
+        case.refuse(
+            root,
+            f"the counters' sum is wrong after {after}",
+            expected=f"depth_pending + depth_claimed: {expected}",
+            seen=f"{pending} + {claimed} = {pending + claimed}",
+            evidence=case.exchanges[-1:],
+        )
+
+
+@proves("VIS-5")
+async def test_an_extension_holds(case: Case) -> None:
+    """VIS-5: Extend MUST keep the message unclaimable past the original timeout.
+
+    Extended once, and twice in a row, each time in the middle of the lock and for as long as the lock itself; a twin of
+    the same timeout that is not extended returns meanwhile, and so do the others in the end (the controls).
+    """
+    queue = await case.lasting_queue()
+    hold_s = case.world.dialect.timeout_s
+    once, twice, twin = await queue.publish_many(3)
+    held = {d.message: d for d in await queue.take(once, twice, twin, batch_size=3)}
+    first = [Extension(queue, held[message], hold_s) for message in (once, twice)]
+    await asyncio.gather(*(extension.send(held[extension.message].over_ns) for extension in first))
+    second = Extension(queue, held[twice], hold_s)
+    met = await kept(case, queue, first, until_ns=first[1].over_ns - hold_s * S // 2)
+    await second.send(first[1].over_ns)
+    met |= await kept(case, queue, [first[0], second], until_ns=max(first[0].end_ns, second.end_ns))
+    for message in {once, twice, twin} - met:
+        await queue.take_one(message, timeout_s=HOLD_S, root="VIS-2", within_s=hold_s + case.world.bound_s)
+
+
+class Extension:
+    """One extend of a held message, and until when it holds for certain."""
+
+    def __init__(self, queue: Queue, delivery: Delivery, hold_s: float) -> None:
+        self.message = delivery.message
+        self.sent: Exchange | None = None
+        self._queue = queue
+        self._delivery = delivery
+        self._hold_s = hold_s
+
+    async def send(self, over_ns: int) -> None:
+        """Sends it half a hold before `over_ns`, the end of the lock that it prolongs."""
+        await asyncio.sleep(max(0.0, (over_ns - time.monotonic_ns()) / S - self._hold_s / 2))
+        self.sent = await self._queue.act("extend", self._delivery, root="VIS-5", visibility_timeout_s=self._hold_s)
+        if self.sent.ret_ns > over_ns - round(self._hold_s * S / 10):
+            raise Disturbed("an extension came too late for its lock")
+
+    @property
+    def end_ns(self) -> int:
+        assert self.sent is not None
+        return self.sent.inv_ns + certain_hold_ns(round(self._hold_s * S))
+
+    @property
+    def over_ns(self) -> int:
+        assert self.sent is not None
+        return self.sent.inv_ns + round(self._hold_s * S)
+
+
+async def kept(case: Case, queue: Queue, extensions: list[Extension], *, until_ns: int) -> set[Message]:
+    """Claims go on until then, and bring no message before its extension is over; what they brought."""
+    met: set[Message] = set()
+    by = {extension.message: extension for extension in extensions}
+    async for claim in queue.watch(until_ns, timeout_s=HOLD_S):
+        for again in claim.deliveries:
+            met.add(again.message)
+            extension = by.get(again.message)
+            if extension is None or extension.sent is None:
+                continue
+            left_s = (extension.end_ns - again.claim.ret_ns) / S
+            case.require(
+                not (extension.sent.ret_ns < again.claim.inv_ns and left_s > 0),
+                "an extended message was delivered before its extension was over",
+                expected=f"no delivery of {again.id} before its extension is over",
+                seen=f"delivered {left_s:.3f} s before its end, attempts {spell(again.attempts)}",
+                proof=f"the claim was sent after the extension's answer, and back {left_s:.3f} s before its end",
+                evidence=(again.message.publish, extension.sent, again.claim),
+            )
+    return met
+
+
+@proves("VIS-6")
+async def test_a_release_gives_it_back(case: Case) -> None:
+    """VIS-6: Release MUST make the message claimable before the timeout.
+
+    Held for long and released at once, three times in a row; one message out of a batch, whose neighbours stay held.
+    An attempt may be given back by a release, but none that came before it.
+    """
+    queue = await case.lasting_queue()
+    released, neighbour = await queue.publish_many(2)
+    held = {d.message: d for d in await queue.take(released, neighbour, batch_size=2, timeout_s=LONG_HOLD_S)}
+    again = held[released]
+    for _ in range(3):
+        await queue.act("release", again, root="VIS-6")
+        again = await queue.take_one(
+            released, timeout_s=LONG_HOLD_S, root="VIS-6", doing="a released message was not delivered"
+        )
+        case.require(
+            same_json(again.body, released.body),
+            "a released message comes back with another body",
+            expected=spell(released.body),
+            seen=spell(again.body),
+            evidence=(released.publish, again.claim),
+        )
+    await queue.complete(again)
+    await queue.complete(held[neighbour])
+
+
+@proves("VIS-6")
+async def test_a_release_forgets_no_lapse(case: Case) -> None:
+    """VIS-6: Release MUST make the message claimable before the timeout.
+
+    A message that lapsed once before: its release is no lapse, and takes no attempt back that was made before it.
+    """
+    queue = await case.lasting_queue()
+    message = await queue.publish()
+    lapsed = await queue.take_one(message)
+    await past([lapsed])
+    wait_s = case.world.bound_s
+    held = await queue.take_one(message, timeout_s=LONG_HOLD_S, root="VIS-2", within_s=wait_s)
+    await queue.act("release", held, root="VIS-6")
+    again = await queue.take_one(
+        message, timeout_s=LONG_HOLD_S, root="VIS-6", doing="a released message was not delivered"
+    )
+    if queue.unsure_until_ns:
+        raise Disturbed("a claim of unknown result may have counted too")
+    if not (same_json(again.attempts, 2) or same_json(again.attempts, 3)):
+        case.refuse(
+            "CLAIM-4",
+            "after a release a message shows fewer attempts than lapsed before it, or more than were made",
+            expected="attempts: 2 (the released one given back) or 3",
+            seen=f"attempts: {spell(again.attempts)}",
+            evidence=(message.publish, held.claim, again.claim),
+        )

@@ -1,0 +1,171 @@
+"""What a case may use although no page says how it is called: absent, or refused, it is no fault of the server's."""
+
+import asyncio
+from typing import Any
+
+from queueproof.contract import wire
+from queueproof.drive.case import FIRST_PAUSE_S, Case, spell
+from queueproof.drive.client import Exchange
+from queueproof.drive.outcomes import Blocked, Disturbed, Inconclusive, NotSupported
+from queueproof.drive.queue import UNAVAILABLE, Message, Queue
+from queueproof.evidence.operation import Result
+
+# The name under which a refusal of what is not documented is told apart from one that breaks a promise.
+UNDOCUMENTED = "undocumented"
+DEAD_LETTER = "_dead_letter"
+# Answers to one call that may be passing before it is given up.
+TRIES = 5
+
+
+async def queue_with(case: Case, *, scope: str = "", shown: str = "", **fields: Any) -> Queue:
+    """A queue created with fields of which no page says that they are taken there; not supported where they are not.
+
+    `shown`: a field that has to be on the queue's row: what is neither refused nor shown was perhaps never read.
+    """
+    try:
+        queue = await case.queue(scope=scope, root=UNDOCUMENTED, **fields)
+    except Blocked as end:
+        if end.root != UNDOCUMENTED:
+            raise
+        raise NotSupported(f"a queue takes no {', '.join(fields)}: {end.summary}", evidence=end.evidence) from end
+    if shown:
+        row = queue.created.data
+        if not isinstance(row, dict) or shown not in row:
+            row = (await answered(case, wire.read_queue(queue.scope, queue.id))).data
+        if not isinstance(row, dict) or row.get(shown) is None:
+            raise NotSupported(f"the queue's row shows no {shown}: it may not be known", evidence=(queue.created.op,))
+    return queue
+
+
+async def publish_with(queue: Queue, **fields: Any) -> Message:
+    """A message published with a field whose spelling no page gives; not supported where it is refused."""
+    try:
+        return await queue.publish(root=UNDOCUMENTED, **fields)
+    except Blocked as end:
+        if end.root != UNDOCUMENTED:
+            raise
+        raise NotSupported(f"publish takes no {', '.join(fields)}: {end.summary}", evidence=end.evidence) from end
+
+
+async def change(case: Case, request: wire.Request) -> Exchange:
+    """Moves a scope or queue through its life cycle; not supported where the verb is absent or refused."""
+    try:
+        return await case.persist(lambda: request, UNDOCUMENTED, f"{request.verb}", optional=True)
+    except Blocked as end:
+        if end.root != UNDOCUMENTED:
+            raise
+        raise NotSupported(f"{request.verb} is refused: {end.summary}", evidence=end.evidence) from end
+
+
+async def answered(case: Case, request: wire.Request, **options: Any) -> Exchange:
+    """A call's answer of whatever kind, once one came that is not passing; the case starts anew when none does."""
+    for attempt in range(TRIES):
+        exchange = await case.send(request, **options)
+        if exchange.ok or exchange.code == wire.QUEUE_FULL:
+            return exchange
+        if exchange.result is Result.REJECTED and exchange.status != 429:
+            return exchange
+        await asyncio.sleep(FIRST_PAUSE_S * 2**attempt)
+    if exchange.answer is not None and exchange.status not in UNAVAILABLE:
+        return exchange  # a fault of the server's own, again and again
+    raise Disturbed(f"{exchange.request.verb} was not answered: {exchange.told()}", evidence=(exchange.op,))
+
+
+async def try_publish(queue: Queue, *, forbidden: str, burst: bool = False) -> Exchange:
+    """One publish that the server may have to refuse; a delivery of what it refused breaks the promise `forbidden`.
+
+    It has an idempotency key, so that a try whose answer was lost is repeated without making another message.
+    """
+    world = queue.case.world
+    token = world.token()
+    fields = {"type": "qp.case", "body": {"qp": token}, "idempotency_key": token}
+    request = wire.publish(queue.scope, queue.id, fields)
+    exchange = await answered(queue.case, request, fields=queue.described(token, fields), burst=burst)
+    if exchange.ok:
+        queue.adopt(
+            wire.identity(exchange.data),
+            Message(id="", token=token, body=fields["body"], fields=fields, publish=exchange),
+        )
+    else:
+        queue.refused[token] = forbidden
+    return exchange
+
+
+# ── the scope's dead letters ──────────────────────────────────────────────────────────────────────────────────────
+
+
+async def listed(case: Case, scope: str) -> list[dict[str, Any]]:
+    """Every queue of a scope, over all pages."""
+    found: list[dict[str, Any]] = []
+    cursor = ""
+    for _ in range(20):
+        page = {"cursor": cursor} if cursor else {}
+        exchange = await case.send(wire.list_queues(scope, **page))
+        if exchange.unsupported:
+            raise NotSupported(f"the list of a scope's queues answers {exchange.told()}", evidence=(exchange.op,))
+        if not exchange.ok or exchange.answer is None:
+            continue
+        rows = wire.rows(exchange.data)
+        if rows is None:
+            raise Inconclusive(f"the list of queues is no list: {spell(exchange.data, 120)}", evidence=(exchange.op,))
+        found += [row for row in rows if isinstance(row, dict)]
+        cursor = wire.next_cursor(exchange.answer.document)
+        if not cursor:
+            break
+    return found
+
+
+async def dead_letter_queue(case: Case, scope: str) -> str:
+    """The id of the scope's `_dead_letter`; "" when the list of its queues shows none."""
+    for row in await listed(case, scope):
+        if DEAD_LETTER in {row.get(name) for name in ("slug", "name", "id")}:
+            return wire.identity(row)
+    return ""
+
+
+class DeadLetters:
+    """One scope's `_dead_letter`, looked into by claims and by its list of messages.
+
+    Whether it can be claimed from is not documented, nor whether a message keeps its id there: a message counts as
+    found under its own id, under another one with its token in the body, or as a row that names it as its origin.
+    """
+
+    def __init__(self, case: Case, scope: str, queue: str, *, hold_s: int) -> None:
+        self.id = queue
+        self.claimable = True
+        self.readable = True
+        self._case = case
+        self._scope = scope
+        self._hold_s = hold_s
+
+    async def find(self, message: Message) -> tuple[dict[str, Any], Exchange] | None:
+        """The message as the queue shows it, claimed or listed; None when it is not (yet) there."""
+        for look in (self._claim, self._list):
+            exchange = await look()
+            if exchange is None or not exchange.ok:
+                continue
+            for item in wire.rows(exchange.data) or []:
+                if isinstance(item, dict) and _is(item, message):
+                    return item, exchange
+        return None
+
+    async def _claim(self) -> Exchange | None:
+        if not self.claimable:
+            return None
+        size = min(10, self._case.world.dialect.batch_max)
+        request = wire.claim(self._scope, self.id, batch_size=size, visibility_timeout_s=self._hold_s)
+        exchange = await self._case.send(request, fields={"timeout_s": self._hold_s, "limit": size})
+        self.claimable = exchange.result is not Result.REJECTED
+        return exchange
+
+    async def _list(self) -> Exchange | None:
+        if not self.readable:
+            return None
+        exchange = await self._case.send(wire.list_queue_messages(self._scope, self.id))
+        self.readable = exchange.result is not Result.REJECTED
+        return exchange
+
+
+def _is(item: dict[str, Any], message: Message) -> bool:
+    origins = {item.get(name) for name in ("parent_id", "causation_id") if isinstance(item.get(name), str)}
+    return wire.identity(item) == message.id or wire.token(item.get("body")) == message.token or message.id in origins
