@@ -182,6 +182,9 @@ class Case:
                 except (Violation, Blocked) as end:
                     self.world.no_scope = Blocked("SCOPE-1", end.summary, evidence=end.evidence)
                     raise
+                except Inconclusive as end:
+                    self.world.no_scope = end
+                    raise
         return self.world.scope
 
     async def own_scope(self, hint: str = "") -> str:

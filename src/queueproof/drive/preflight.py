@@ -77,6 +77,11 @@ def _usable(exchange: Exchange) -> None:
             f"the key may not create scopes ({exchange.told()})",
             hint="give --api-key a key with scaiqueue:manage, publish, consume and view",
         )
+    if answer.status in {502, 503, 504}:
+        raise TargetError(
+            f"the target says that it is not available ({exchange.told()})",
+            hint="is it still starting, or its database away?",
+        )
     if answer.status == 429:
         raise TargetError(
             "the target has answered 429 for more than a minute", hint="ask for a higher rate limit, or come back later"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from queueproof.drive.cleanup import Ledger
 from queueproof.drive.client import Client
-from queueproof.drive.outcomes import Blocked
+from queueproof.drive.outcomes import CaseEnd
 
 if TYPE_CHECKING:
     from queueproof.drive.queue import Queue
@@ -47,7 +47,7 @@ class World:
     ledger: Ledger
     queues: list["Queue"] = field(default_factory=list)  # every queue that a case made
     scope: str = ""  # the shared scope's id, once there is one
-    no_scope: Blocked | None = None  # how the attempt to make it ended, if it failed
+    no_scope: CaseEnd | None = None  # how the attempt to make it ended, if it failed
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
