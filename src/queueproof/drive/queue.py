@@ -2,16 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from queueproof.contract import wire
 from queueproof.contract.wire import ABSENT
 from queueproof.drive.client import Exchange
+from queueproof.drive.delivery import Claim, Delivery, Message, S, double_hold
 from queueproof.drive.outcomes import Disturbed, NotSupported
+from queueproof.drive.rows import read_counters, read_row
 from queueproof.evidence.digest import digest
-from queueproof.evidence.margins import certain_hold_ns
 from queueproof.evidence.operation import Result
 
 if TYPE_CHECKING:
@@ -31,75 +32,9 @@ CONTROL_CLAIMS = 20
 LONG_HOLD_S = 60
 # For a lost claim's hold to lapse a case waits this long; beyond it a new start is quicker.
 LONGEST_UNSURE_S = 6
-S = 1_000_000_000  # ns
+__all__ = ["Claim", "Delivery", "Message", "Queue", "S", "double_hold"]
 
 QUICKSTART_PRIORITY = {"tier": "normal", "score": 500}
-
-
-@dataclass(kw_only=True, eq=False)
-class Message:
-    """A message that was published and acknowledged."""
-
-    id: str
-    token: str
-    body: Any
-    fields: Mapping[str, Any]  # as sent
-    publish: Exchange
-    correlation: str = ""
-
-    @property
-    def row(self) -> Mapping[str, Any]:
-        """What the publish answer said of it."""
-        data = self.publish.data
-        return data if isinstance(data, dict) else {}
-
-
-@dataclass(kw_only=True, eq=False)
-class Delivery:
-    """One message as one claim handed it out."""
-
-    message: Message
-    item: Mapping[str, Any]
-    claim: Exchange
-    timeout_s: float
-    position: int
-
-    @property
-    def id(self) -> str:
-        return wire.identity(self.item)
-
-    @property
-    def attempts(self) -> Any:
-        return self.item.get("attempts", ABSENT)
-
-    @property
-    def body(self) -> Any:
-        return self.item.get("body", ABSENT)
-
-    @property
-    def held_until_ns(self) -> int:
-        """Until then the message is this claim's for certain (unless it is freed)."""
-        return self.claim.inv_ns + certain_hold_ns(round(self.timeout_s * S))
-
-    @property
-    def over_ns(self) -> int:
-        """From then on the lock has lapsed for certain."""
-        return self.claim.ret_ns + round(self.timeout_s * S)
-
-
-@dataclass(kw_only=True)
-class Claim:
-    """One claim and what it delivered. `sure`: it was answered ok (an unknown one may hold messages)."""
-
-    exchange: Exchange
-    deliveries: list[Delivery] = field(default_factory=list)
-
-    @property
-    def sure(self) -> bool:
-        return self.exchange.ok
-
-    def of(self, message: Message) -> list[Delivery]:
-        return [delivery for delivery in self.deliveries if delivery.message is message]
 
 
 class Queue:
@@ -113,7 +48,7 @@ class Queue:
         self.created = created
         self.ordering = str(fields.get("ordering", ""))  # by which the order check judges it; "" for not at all
         self.unmodelled = False  # paused, drained or otherwise beyond what the checks model
-        self._world = case.world
+        self.world = case.world
         self._by_id: dict[str, Message] = {}
         self._by_token: dict[str, Message] = {}
         self._faults = 0  # claims in a row that a fault of the server's own answered
@@ -124,7 +59,7 @@ class Queue:
         self._perhaps: set[str] = set()  # tokens of publishes whose result is unknown
         self._under_way: set[str] = set()  # tokens of publishes that are not answered yet
         self.unsure_until_ns = 0  # an unknown claim may hold something until then
-        self._world.queues.append(self)
+        self.world.queues.append(self)
 
     @property
     def known(self) -> list[Message]:
@@ -148,14 +83,14 @@ class Queue:
                 self._perhaps.add(token)
                 self._under_way.discard(token)
                 token = ""
-            token = token or self._world.token()
+            token = token or self.world.token()
             self._under_way.add(token)
-            correlation = f"{token}.{self.case.requirement}" if self._world.dialect.correlation else ""
+            correlation = f"{token}.{self.case.requirement}" if self.world.dialect.correlation else ""
             content = {"qp": token, "case": self.case.requirement} if body is ABSENT else body
             sent = {"type": "qp.case", "priority": QUICKSTART_PRIORITY, "labels": {"qp": "yes"}}
             if correlation:
                 sent["correlation_id"] = correlation
-            if self._world.dialect.publish_key_needed:
+            if self.world.dialect.publish_key_needed:
                 sent["idempotency_key"] = token
             sent |= fields
             sent = {name: value for name, value in sent.items() if value is not None}
@@ -231,8 +166,8 @@ class Queue:
         Deliveries of messages that an unknown publish left behind are completed and not returned. Ends the case when
         claims are refused, are no list, or hand out what was never published here.
         """
-        hold_s = self._world.dialect.timeout_s if timeout_s is None else timeout_s
-        size = min(batch_size, self._world.dialect.batch_max)
+        hold_s = self.world.dialect.timeout_s if timeout_s is None else timeout_s
+        size = min(batch_size, self.world.dialect.batch_max)
         request = wire.claim(self.scope, self.id, batch_size=size, visibility_timeout_s=hold_s)
         exchange = await self.case.send(request, urgent=True, burst=burst, fields={"timeout_s": hold_s, "limit": size})
         if not exchange.ok:
@@ -318,7 +253,7 @@ class Queue:
                 seen=f"id {wire.identity(item)}",
                 evidence=(exchange,),
             )
-        ours = wire.token(item.get("body")).startswith(f"qp.{self._world.run}.")
+        ours = wire.token(item.get("body")).startswith(f"qp.{self.world.run}.")
         self.case.refuse(
             "CLAIM-9" if ours else "PHANTOM-1",
             "a claim handed out a message of another queue"
@@ -345,7 +280,7 @@ class Queue:
         """
         found: list[Delivery] = []
         missing = set(messages)
-        allowed_s = self._world.bound_s if within_s is None else within_s
+        allowed_s = self.world.bound_s if within_s is None else within_s
         end_ns = time.monotonic_ns() + round(allowed_s * S)
         while missing:
             last = self._over(end_ns, allowed_s)
@@ -370,7 +305,7 @@ class Queue:
 
     def pause_s(self, usual_s: float = POLL_S) -> float:
         """How long to wait before the next of many claims: longer where the server counts requests."""
-        return max(usual_s, RATIONED_POLL_S) if self._world.client.budget.rate_limited else usual_s
+        return max(usual_s, RATIONED_POLL_S) if self.world.client.budget.rate_limited else usual_s
 
     @property
     def unsettled(self) -> bool:
@@ -476,77 +411,9 @@ class Queue:
     # ── read ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def read(self, message: Message) -> Mapping[str, Any]:
-        """The message's row, by whichever documented or likely path this server has; ends as not supported."""
-        for way in dict.fromkeys((self._world.dialect.reader, "message", "trace", "list")):
-            row = await self._read_by(way, message) if way else None
-            if row is not None:
-                self._world.dialect.reader = way
-                return row
-        raise NotSupported("no way to read a message's row: neither by id, nor by correlation_id, nor in the list")
-
-    async def _read_by(self, way: str, message: Message) -> Mapping[str, Any] | None:
-        if way == "message":
-            exchange = await self._get(wire.read_message(self.scope, message.id))
-            data = exchange.data if exchange is not None else None
-            return data if isinstance(data, dict) and wire.identity(data) == message.id else None
-        if way == "trace":
-            if not message.correlation:
-                return None
-            return await self._find(message, lambda page: wire.trace_messages(self.scope, message.correlation, **page))
-        return await self._find(message, lambda page: wire.list_queue_messages(self.scope, self.id, **page))
-
-    async def _find(self, message: Message, request: Callable[[dict[str, str]], wire.Request]) -> dict[str, Any] | None:
-        page: dict[str, str] = {}
-        for _ in range(40):
-            exchange = await self._get(request(page))
-            if exchange is None or exchange.answer is None:
-                return None
-            for row in wire.rows(exchange.data) or []:
-                if isinstance(row, dict) and wire.identity(row) == message.id:
-                    return row
-            cursor = wire.next_cursor(exchange.answer.document)
-            if not cursor:
-                return None
-            page = {"cursor": cursor}
-        return None
-
-    async def _get(self, request: wire.Request) -> Exchange | None:
-        """An answer 2xx, or None; passing faults of network and server are tried again."""
-        for attempt in range(4):
-            exchange = await self.case.send(request)
-            if exchange.ok:
-                return exchange
-            if exchange.result is Result.REJECTED:
-                return None
-            await asyncio.sleep(0.1 * 2**attempt)
-        raise Disturbed(f"a row could not be read: {exchange.why}")
+        """The message's row; ends as not supported where the server shows none."""
+        return await read_row(self, message)
 
     async def counters(self) -> tuple[int, int]:
-        """(`depth_pending`, `depth_claimed`) as the queue's row says; not supported where it does not."""
-        exchange = await self._get(wire.read_queue(self.scope, self.id))
-        data = exchange.data if exchange is not None else None
-        found = [data.get(name) if isinstance(data, dict) else None for name in ("depth_pending", "depth_claimed")]
-        pending, claimed = found
-        if not isinstance(pending, int) or not isinstance(claimed, int):
-            raise NotSupported("the queue's row shows no depth_pending and depth_claimed")
-        return pending, claimed
-
-
-def double_hold(first: Delivery, second: Delivery) -> str:
-    """The inequality that proves two holds of one message at once, in seconds from the first claim; "" without proof.
-
-    Both halves are needed, also when the two claims overlap: either may have been taken early and answered late, after
-    its lock had lapsed (docs/checks.md, exclusivity).
-    """
-    if second.claim.inv_ns < first.claim.inv_ns:
-        first, second = second, first
-    if not (second.claim.ret_ns < first.held_until_ns and first.claim.ret_ns < second.held_until_ns):
-        return ""
-    second_ret, first_end, first_ret, second_end = (
-        f"{(ns - first.claim.inv_ns) / S:.3f} s"
-        for ns in (second.claim.ret_ns, first.held_until_ns, first.claim.ret_ns, second.held_until_ns)
-    )
-    return (
-        f"the second claim returned at {second_ret} < {first_end}, until when the first holds for certain; "
-        f"the first returned at {first_ret} < {second_end}, until when the second does"
-    )
+        """(`depth_pending`, `depth_claimed`) as the queue's row says; ends as not supported where it does not."""
+        return await read_counters(self)
