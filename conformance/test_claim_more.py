@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from queueproof.contract import wire
 from queueproof.drive.case import Case, proves
+from queueproof.drive.counters import counters_are
 from queueproof.drive.optional import publish_with
-from queueproof.drive.outcomes import Disturbed, Inconclusive
+from queueproof.drive.outcomes import Inconclusive
 from queueproof.drive.queue import Message, Queue
 
 S = 1_000_000_000  # ns
@@ -23,30 +24,15 @@ async def test_a_claim_moves_the_counters(case: Case) -> None:
     """
     queue = await case.queue()
     messages = await queue.publish_many(6)
-    await counts(case, queue, len(messages), 0, root="PUB-4")
+    await counters_are(case, queue, len(messages), 0, root="PUB-4")
     missing = set(messages)
     for size in (1, 3, 10, 10):
         claim = await queue.claim(size, HOLD_S)
         missing -= {delivery.message for delivery in claim.deliveries}
-        await counts(case, queue, len(missing), len(messages) - len(missing), root="CLAIM-7")
+        await counters_are(case, queue, len(missing), len(messages) - len(missing), root="CLAIM-7")
     if missing:
         await queue.take(*missing, batch_size=5, timeout_s=HOLD_S)
-        await counts(case, queue, 0, len(messages), root="CLAIM-7")
-
-
-async def counts(case: Case, queue: Queue, pending: int, claimed: int, *, root: str) -> None:
-    """The counters are as expected, once they had the time to be."""
-    seen = await case.eventually(queue.counters, lambda value: value == (pending, claimed))
-    if queue.unsettled:
-        raise Disturbed("a call of unknown result may count too")
-    if seen != (pending, claimed):
-        case.refuse(
-            root,
-            "the counters do not tell what is pending and what is claimed",
-            expected=f"depth_pending: {pending}, depth_claimed: {claimed}",
-            seen=f"depth_pending: {seen[0]}, depth_claimed: {seen[1]}",
-            evidence=case.exchanges[-1:],
-        )
+        await counters_are(case, queue, 0, len(messages), root="CLAIM-7")
 
 
 # So much earlier than its moment has a message to come before it counts: two clocks are compared here.

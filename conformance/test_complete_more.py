@@ -2,11 +2,11 @@
 
 from queueproof.contract import wire
 from queueproof.drive.case import Case, proves
+from queueproof.drive.counters import counters_are
 from queueproof.drive.optional import answered
-from queueproof.drive.outcomes import Disturbed
-from queueproof.drive.queue import Queue
 
 HOLD_S = 60
+WHAT = "completing what is not claimed moved the counters"
 
 
 @proves("DONE-5")
@@ -18,35 +18,20 @@ async def test_only_the_claimed_count(case: Case) -> None:
     """
     queue = await case.queue()
     messages = await queue.publish_many(4)
-    await counts(case, queue, 4, 0, root="PUB-4")
+    await counters_are(case, queue, 4, 0, root="PUB-4")
     held = {d.message: d for d in await queue.take(*messages[:2], timeout_s=HOLD_S)}
     pending = len(messages) - len(held)
-    await counts(case, queue, pending, len(held), root="CLAIM-7")
+    await counters_are(case, queue, pending, len(held), root="CLAIM-7")
     first, second = messages[:2]
     await queue.complete(held[first], response={"n": 1})
-    await counts(case, queue, pending, len(held) - 1, root="DONE-3")
+    await counters_are(case, queue, pending, len(held) - 1, root="DONE-3")
     for response in ({"n": 1}, {"n": 2}):
         request = wire.complete(queue.scope, first.id, response=response)
         await answered(case, request)
-        await counts(case, queue, pending, len(held) - 1, root="DONE-5")
+        await counters_are(case, queue, pending, len(held) - 1, root="DONE-5", summary=WHAT)
     waiting = [message for message in messages if message not in held]
     if waiting:
         await answered(case, wire.complete(queue.scope, waiting[-1].id, response={}))
-        await counts(case, queue, pending, len(held) - 1, root="DONE-5")
+        await counters_are(case, queue, pending, len(held) - 1, root="DONE-5", summary=WHAT)
     await queue.complete(held[second])
-    await counts(case, queue, pending, len(held) - 2, root="DONE-3")
-
-
-async def counts(case: Case, queue: Queue, pending: int, claimed: int, *, root: str) -> None:
-    """The counters are as expected, once they had the time to be."""
-    seen = await case.eventually(queue.counters, lambda value: value == (pending, claimed))
-    if queue.unsettled:
-        raise Disturbed("a call of unknown result may count too")
-    if seen != (pending, claimed):
-        case.refuse(
-            root,
-            "completing what is not claimed moved the counters" if root == "DONE-5" else "the counters are wrong",
-            expected=f"depth_pending: {pending}, depth_claimed: {claimed}",
-            seen=f"depth_pending: {seen[0]}, depth_claimed: {seen[1]}",
-            evidence=case.exchanges[-3:],
-        )
+    await counters_are(case, queue, pending, len(held) - 2, root="DONE-3")

@@ -57,14 +57,20 @@ async def change(case: Case, request: wire.Request) -> Exchange:
         raise NotSupported(f"{request.verb} is refused: {end.summary}", evidence=end.evidence) from end
 
 
-async def answered(case: Case, request: wire.Request, **options: Any) -> Exchange:
-    """A call's answer of whatever kind, once one came that is not passing; the case starts anew when none does."""
+async def answered(case: Case, request: wire.Request, *, echoes: bool = False, **options: Any) -> Exchange:
+    """A call's answer of whatever kind, once one came that is not passing; the case starts anew when none does.
+
+    `echoes`: a refusal after a try whose answer was lost may come from that try's own effect, and proves nothing.
+    """
+    perhaps = False
     for attempt in range(TRIES):
         exchange = await case.send(request, **options)
-        if exchange.ok or exchange.code == wire.QUEUE_FULL:
+        refused = exchange.result is Result.REJECTED and (exchange.status != 429 or exchange.code == wire.QUEUE_FULL)
+        if refused and perhaps and echoes:
+            raise Disturbed(f"{request.verb}: refused after a try whose answer was lost", evidence=(exchange.op,))
+        if exchange.ok or refused:
             return exchange
-        if exchange.result is Result.REJECTED and exchange.status != 429:
-            return exchange
+        perhaps = perhaps or exchange.result is Result.UNKNOWN
         await asyncio.sleep(FIRST_PAUSE_S * 2**attempt)
     if exchange.answer is not None and exchange.status not in UNAVAILABLE:
         return exchange  # a fault of the server's own, again and again
@@ -80,7 +86,7 @@ async def try_publish(queue: Queue, *, forbidden: str, burst: bool = False) -> E
     token = world.token()
     fields = {"type": "qp.case", "body": {"qp": token}, "idempotency_key": token}
     request = wire.publish(queue.scope, queue.id, fields)
-    exchange = await answered(queue.case, request, fields=queue.described(token, fields), burst=burst)
+    exchange = await answered(queue.case, request, echoes=True, fields=queue.described(token, fields), burst=burst)
     if exchange.ok:
         queue.adopt(
             wire.identity(exchange.data),

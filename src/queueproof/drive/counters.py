@@ -1,0 +1,49 @@
+"""What a queue's two counters have to show at rest, given the time that they may trail behind."""
+
+from collections.abc import Callable
+
+from queueproof.drive.case import Case
+from queueproof.drive.outcomes import Disturbed
+from queueproof.drive.queue import Queue
+
+Pair = tuple[int, int]  # depth_pending, depth_claimed
+
+
+async def counters_are(case: Case, queue: Queue, pending: int, claimed: int, *, root: str, summary: str = "") -> None:
+    """Ends the case unless the counters show this; `root` is the promise that is broken when they do not."""
+    await _become(
+        case,
+        queue,
+        lambda seen: seen == (pending, claimed),
+        root=root,
+        summary=summary or "the counters do not tell what is pending and what is claimed",
+        expected=f"depth_pending: {pending}, depth_claimed: {claimed}",
+    )
+
+
+async def counters_sum_to(case: Case, queue: Queue, total: int, *, root: str, summary: str) -> None:
+    """Ends the case unless both counters together show `total`."""
+    await _become(
+        case,
+        queue,
+        lambda seen: sum(seen) == total,
+        root=root,
+        summary=summary,
+        expected=f"depth_pending + depth_claimed: {total}",
+    )
+
+
+async def _become(
+    case: Case, queue: Queue, accept: Callable[[Pair], bool], *, root: str, summary: str, expected: str
+) -> None:
+    seen: Pair = await case.eventually(queue.counters, accept)
+    if queue.unsettled:
+        raise Disturbed("a call of unknown result may count too")
+    if not accept(seen):
+        case.refuse(
+            root,
+            summary,
+            expected=expected,
+            seen=f"depth_pending: {seen[0]}, depth_claimed: {seen[1]}",
+            evidence=case.exchanges[-1:],
+        )
