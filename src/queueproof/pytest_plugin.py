@@ -149,6 +149,8 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     cases = [item for item in session.items if isinstance(item, CaseItem)]
     if session.config.option.collectonly or not cases:
         return None
+    if session.testsfailed and not session.config.option.continue_on_collection_errors:
+        raise session.Interrupted(f"{session.testsfailed} files of the suite could not be read")
     if len(cases) < len(session.items):
         raise pytest.UsageError("cases of the suite and other tests cannot share one run: name conformance/ alone")
     progress = _Progress(session.config, len(cases))

@@ -21,6 +21,8 @@ Function = TypeVar("Function", bound=Callable[..., Awaitable[None]])
 # A valid request that is answered with a fault of the server's own this often, with pauses, is refused by it.
 TRIES = 5
 FIRST_PAUSE_S = 0.15
+# Platform codes that say nothing about the request (docs/contract.md, section 2.6).
+QUOTA = frozenset({"QUOTA_EXCEEDED", "BUDGET_EXCEEDED"})
 
 # More deliveries than any case needs, and well inside the 0 to 100 that a sibling product allows.
 LASTING_RETRIES = 50
@@ -91,6 +93,17 @@ class Case:
             raise Violation(summary, expected=expected, seen=seen, proof=proof, evidence=operations, liveness=liveness)
         raise Blocked(root, summary, expected=expected, seen=seen, proof=proof, evidence=operations, liveness=liveness)
 
+    def permitted(self, exchange: Exchange) -> None:
+        """Ends the case as not run where the key lacks a right, or as inconclusive where a quota of its is used up."""
+        if exchange.code in QUOTA or exchange.status == 402:
+            raise Inconclusive(f"the server's quota is used up: {exchange.told()}", evidence=(exchange.op,))
+        if exchange.status in {401, 403}:
+            raise NotRun(
+                f"the key may not do this ({exchange.request.verb}: {exchange.told()}): "
+                "give one with scaiqueue:manage, publish, consume and view",
+                evidence=(exchange.op,),
+            )
+
     def key(self, name: str) -> str:
         """A key with fewer rights; ends the case as not run when it was not given."""
         if name not in self.world.keys:
@@ -143,6 +156,7 @@ class Case:
         assert exchange is not None
         if exchange.status in UNAVAILABLE:
             raise Inconclusive(f"{doing}: answered {exchange.told()} each of {TRIES} times", evidence=(exchange.op,))
+        self.permitted(exchange)
         if exchange.result is Result.REJECTED or refusals == TRIES:
             not_json = exchange.answer is not None and exchange.answer.success
             self.refuse(

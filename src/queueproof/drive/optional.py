@@ -1,20 +1,30 @@
 """What a case may use although no page says how it is called: absent, or refused, it is no fault of the server's."""
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from queueproof.contract import wire
 from queueproof.drive.case import FIRST_PAUSE_S, Case, spell
 from queueproof.drive.client import Exchange
-from queueproof.drive.outcomes import Blocked, Disturbed, Inconclusive, NotSupported
+from queueproof.drive.outcomes import UNDOCUMENTED, Blocked, Disturbed, Inconclusive, NotSupported
 from queueproof.drive.queue import UNAVAILABLE, Message, Queue
 from queueproof.evidence.operation import Result
 
-# The name under which a refusal of what is not documented is told apart from one that breaks a promise.
-UNDOCUMENTED = "undocumented"
 DEAD_LETTER = "_dead_letter"
 # Answers to one call that may be passing before it is given up.
 TRIES = 5
+
+
+@contextlib.contextmanager
+def tolerated() -> Iterator[None]:
+    """Goes on after the block when what it asked for, under the root UNDOCUMENTED, was refused."""
+    try:
+        yield
+    except Blocked as end:
+        if end.root != UNDOCUMENTED:
+            raise
 
 
 async def queue_with(case: Case, *, scope: str = "", shown: str = "", **fields: Any) -> Queue:

@@ -9,6 +9,9 @@ CaseEnd
 └── Disturbed      the network came between: the engine starts the case anew, and gives up as inconclusive
 """
 
+# The root under which a refusal of what no page documents is told apart from one that breaks a promise.
+UNDOCUMENTED = "undocumented"
+
 
 class CaseEnd(Exception):  # noqa: N818 -- these are endings, only some of them are errors
     """A case ended without passing; `evidence` lists operation ids."""

@@ -1,7 +1,9 @@
 """A queue as a case sees it: publish into it, claim from it, watch it, and settle what was claimed."""
 
 import asyncio
+import contextlib
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -10,7 +12,7 @@ from queueproof.contract import wire
 from queueproof.contract.wire import ABSENT
 from queueproof.drive.client import Exchange
 from queueproof.drive.delivery import Claim, Delivery, Message, S, double_hold
-from queueproof.drive.outcomes import Disturbed, NotSupported
+from queueproof.drive.outcomes import UNDOCUMENTED, Disturbed, Inconclusive, NotSupported
 from queueproof.drive.rows import read_counters, read_row
 from queueproof.evidence.digest import digest
 from queueproof.evidence.operation import Result
@@ -30,6 +32,8 @@ FAULTS_IN_A_ROW = 6
 # A fresh message shows that claims work: this many claims may pass until it comes.
 CONTROL_CLAIMS = 20
 LONG_HOLD_S = 60
+# A queue that dead-letters what lapses hands a message out this often at least (a cap of one retry would be odd).
+LAPSES_ALLOWED = 2
 # For a lost claim's hold to lapse a case waits this long; beyond it a new start is quicker.
 LONGEST_UNSURE_S = 6
 __all__ = ["Claim", "Delivery", "Message", "Queue", "S", "double_hold"]
@@ -53,6 +57,7 @@ class Queue:
         self._by_token: dict[str, Message] = {}
         self._faults = 0  # claims in a row that a fault of the server's own answered
         self.done: dict[Message, Exchange] = {}  # the completions that were acknowledged
+        self.counts: Counter[Message] = Counter()  # deliveries seen of each message
         self.latest: dict[Message, Delivery] = {}  # the last delivery seen of each message
         self.failed: set[Message] = set()  # what a fail was acknowledged for
         self.refused: dict[str, str] = {}  # token of a refused publish: the promise that its delivery breaks
@@ -160,7 +165,9 @@ class Queue:
 
     # ── claim ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def claim(self, batch_size: int = 1, timeout_s: float | None = None, *, burst: bool = False) -> Claim:
+    async def claim(
+        self, batch_size: int = 1, timeout_s: float | None = None, *, burst: bool = False, refused: str = "CLAIM-1"
+    ) -> Claim:
         """One claim. An empty answer comes back as no deliveries, in whichever way the server says "nothing".
 
         Deliveries of messages that an unknown publish left behind are completed and not returned. Ends the case when
@@ -171,7 +178,7 @@ class Queue:
         request = wire.claim(self.scope, self.id, batch_size=size, visibility_timeout_s=hold_s)
         exchange = await self.case.send(request, urgent=True, burst=burst, fields={"timeout_s": hold_s, "limit": size})
         if not exchange.ok:
-            return self._no_claim(exchange, hold_s)
+            return self._no_claim(exchange, hold_s, refused)
         items = wire.rows(exchange.data)
         if items is None:
             if exchange.data is None or (exchange.answer is not None and not exchange.answer.json):
@@ -202,6 +209,7 @@ class Queue:
                 self._stranger(item, exchange)  # else it was claimed before its publish was answered, and lapses
         self._faults = 0
         self.latest |= {delivery.message: delivery for delivery in deliveries}
+        self.counts.update(delivery.message for delivery in deliveries)
         return Claim(exchange=exchange, deliveries=deliveries)
 
     def _blame_id(self, message: Message) -> str:
@@ -220,12 +228,13 @@ class Queue:
         self._by_id[identity] = twin
         return twin
 
-    def _no_claim(self, exchange: Exchange, hold_s: float) -> Claim:
+    def _no_claim(self, exchange: Exchange, hold_s: float, refused: str) -> Claim:
         """A claim that brought nothing: not sent, unknown, or refused."""
         if exchange.result is Result.REJECTED and exchange.status != 429:
             if exchange.status == 404 and self._by_id:  # "nothing there" on a queue that was claimed from before
                 return Claim(exchange=exchange)
-            self._no_items("CLAIM-2" if not self._by_id else "CLAIM-1", "a claim was refused", exchange)
+            self.case.permitted(exchange)
+            self._no_items("CLAIM-2" if not self._by_id else refused, "a claim was refused", exchange)
         if exchange.result is Result.UNKNOWN:
             fault = exchange.answer is not None and exchange.status not in UNAVAILABLE
             self._faults = self._faults + 1 if fault else 0
@@ -284,7 +293,7 @@ class Queue:
         end_ns = time.monotonic_ns() + round(allowed_s * S)
         while missing:
             last = self._over(end_ns, allowed_s)
-            claim = await self.claim(batch_size, timeout_s)
+            claim = await self.claim(batch_size, timeout_s, refused=UNDOCUMENTED if root == UNDOCUMENTED else "CLAIM-1")
             found += claim.deliveries
             missing -= {delivery.message for delivery in claim.deliveries}
             if missing and last and claim.sure and not claim.deliveries:
@@ -322,6 +331,7 @@ class Queue:
         Under fifo ordering, a message that was published later and is delivered now proves it without a clock: the
         missing one is older, was never delivered, and no claim of unknown result can hold it.
         """
+        await self.retried_out(message)
         waited_s = (claim.exchange.ret_ns - message.publish.ret_ns) / S
         evidence = [message.publish, claim.exchange]
         proven = False
@@ -346,6 +356,19 @@ class Queue:
             liveness=not proven,
         )
 
+    async def retried_out(self, message: Message) -> None:
+        """Ends the case as inconclusive when an absent message may have used up its retries by lapsing.
+
+        How many lapses a queue allows by default, and whether they dead-letter at all, is not documented (Q3).
+        """
+        if self.counts[message] < LAPSES_ALLOWED:
+            return
+        with contextlib.suppress(NotSupported):
+            row = await self.read(message)
+            if wire.state(row) in {"pending", "claimed"} and row.get("queue_id", self.id) == self.id:
+                return
+        raise Inconclusive(f"after {self.counts[message]} deliveries the message may have used up its retries")
+
     async def watch(
         self, until_ns: int, *, batch_size: int = 10, timeout_s: float | None = None, every_s: float = POLL_S
     ) -> AsyncIterator[Claim]:
@@ -369,6 +392,7 @@ class Queue:
             self.done[delivery.message] = exchange
             return exchange
         if exchange.result is Result.REJECTED:
+            self.case.permitted(exchange)
             if time.monotonic_ns() > delivery.held_until_ns:
                 raise Disturbed("a completion came after the lock's end")
             self.case.refuse(
