@@ -38,7 +38,9 @@ def ending_with(*ends: Exception | None) -> Function:
     return case
 
 
-async def ran(*functions: Function, meter: LagMeter | None = None, done: Sequence[CaseResult] | None = None) -> list[Ended]:
+async def ran(
+    *functions: Function, meter: LagMeter | None = None, done: Sequence[CaseResult] | None = None
+) -> list[Ended]:
     specs = [
         CaseSpec(name=f"test_x.py::test_{number}", requirement="VIS-1", function=function)
         for number, function in enumerate(functions)
