@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from drive_server import Notes, client_of, http, reset, scripted, silence
-
 from fixtures.pocket import Pocket, running
 from fixtures.registry import find
+
 from queueproof.contract import wire
 from queueproof.drive.cleanup import Ledger, clean_up
 from queueproof.drive.client import Client

@@ -181,7 +181,7 @@ async def test_each_try_is_a_new_case() -> None:
 
 
 async def test_every_ending_has_an_outcome() -> None:
-    kinds = {kind for kind in CaseEnd.__subclasses__()}
+    kinds = set(CaseEnd.__subclasses__())
     assert kinds == set(engine._OUTCOMES)
 
 

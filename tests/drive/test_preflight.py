@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from drive_server import Say, client_of, http, reset, scripted, silence
-
 from fixtures.pocket import Pocket, Server, running
 from fixtures.registry import find
+
 from queueproof.drive import preflight
 from queueproof.drive.cleanup import Ledger
 from queueproof.drive.preflight import check_target
