@@ -8,9 +8,11 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from queueproof.contract import wire
 from queueproof.drive.client import Client
+from queueproof.errors import CorruptRunError
 from queueproof.evidence.results import CleanUp
 
 LEDGER = "created.ndjson"
@@ -55,6 +57,11 @@ class Ledger:
         self.scopes.pop(slug, None)
         self._write({"slug": slug, "refused": True})
 
+    def gone(self, slug: str) -> None:
+        """It was taken away."""
+        self.scopes.pop(slug, None)
+        self._write({"slug": slug, "gone": True})
+
     def _write(self, entry: dict[str, object]) -> None:
         if self._path is not None:
             with self._path.open("a", encoding="utf-8") as file:
@@ -62,23 +69,35 @@ class Ledger:
 
     @classmethod
     def read(cls, path: Path) -> "Ledger":
-        """What a run's ledger holds; a torn last line is dropped."""
+        """What a run's ledger says is left to take away; goes on in the same file. A torn last line is dropped.
+
+        Raises CorruptRunError, naming the line, for anything else that is no entry.
+        """
         ledger = cls()
-        for line in path.read_text(encoding="utf-8").splitlines():
+        lines = path.read_bytes().splitlines(keepends=True)
+        for number, line in enumerate(lines, 1):
             try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            if entry.get("refused"):
-                ledger.scopes.pop(entry["slug"], None)
-            elif "slug" in entry:
-                ledger.scopes.setdefault(entry["slug"], CreatedScope(slug=entry["slug"]))
-                ledger.scopes[entry["slug"]].id = entry.get("id", "")
-            elif "queue" in entry:
-                for created in ledger.scopes.values():
-                    if created.id == entry["scope"]:
-                        created.queues.append(entry["queue"])
+                ledger._take(json.loads(line))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                if not line.endswith(b"\n"):
+                    path.write_bytes(b"".join(lines[:-1]))  # what follows starts a line of its own
+                    break
+                raise CorruptRunError(
+                    f"{path}, line {number}, is no entry of what was created", hint="take an unchanged copy"
+                ) from error
+        ledger._path = path
         return ledger
+
+    def _take(self, entry: dict[str, Any]) -> None:
+        """One line, as `_write` wrote it."""
+        if "queue" in entry:
+            for created in self.scopes.values():
+                if created.id == entry["scope"]:
+                    created.queues.append(entry["queue"])
+        elif entry.get("refused") or entry.get("gone"):
+            self.scopes.pop(entry["slug"], None)
+        else:
+            self.scopes.setdefault(entry["slug"], CreatedScope(slug=entry["slug"])).id = entry.get("id", "")
 
 
 async def clean_up(ledger: Ledger, client: Client) -> CleanUp:
@@ -87,28 +106,35 @@ async def clean_up(ledger: Ledger, client: Client) -> CleanUp:
     unanswered = [scope.slug for scope in ledger.scopes.values() if not scope.id]
     if unanswered:
         wanted += await _find(unanswered, client)
-    deleted = 0
     left: list[str] = []
+    note = ""
     for scope in wanted:
-        exchange = await _delete(scope, client)
-        if exchange:
-            deleted += 1
-        else:
+        refusal = await _delete(scope, client)
+        if not refusal:
+            ledger.gone(scope.slug)
+            continue
+        left.append(scope.slug)
+        note = refusal
+        if refusal is not NO_ANSWER:
             await _silence(scope, client)
-            left.append(scope.slug)
-    note = "" if not left else "this server offers no DELETE for scopes: their queues were emptied and paused"
-    return CleanUp(scopes_created=len(wanted), scopes_deleted=deleted, left=tuple(left), note=note)
+    return CleanUp(scopes_created=len(wanted), scopes_deleted=len(wanted) - len(left), left=tuple(left), note=note)
 
 
-async def _delete(scope: CreatedScope, client: Client) -> bool:
-    """Whether the scope is gone. A passing fault of the network gets a second and a third try."""
+NO_DELETE = "this server offers no DELETE for scopes: their queues were emptied and paused"
+NO_ANSWER = "the server did not answer: when it does, run `queueproof clean RUN`"
+
+
+async def _delete(scope: CreatedScope, client: Client) -> str:
+    """ "" when the scope is gone, else why not. A passing fault of the network gets a second and a third try."""
     for attempt in range(3):
         exchange = await client.send(wire.delete_scope(scope.id), case=CASE)
         if exchange.ok or (exchange.status == 404 and attempt and exchange.code):
-            return True
-        if exchange.unsupported or 400 <= exchange.status < 500:
-            return False
-    return False
+            return ""
+        if exchange.unsupported:
+            return NO_DELETE
+        if 400 <= exchange.status < 500:
+            return f"the server refused to delete scopes ({exchange.told()}): their queues were emptied and paused"
+    return NO_ANSWER if exchange.answer is None else f"the server failed to delete scopes ({exchange.told()})"
 
 
 async def _silence(scope: CreatedScope, client: Client) -> None:

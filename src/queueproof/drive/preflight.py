@@ -48,7 +48,7 @@ async def _reach(client: Client, request: wire.Request) -> Exchange:
     for attempt in range(TRIES - 1):
         if exchange.ok or exchange.result is Result.REJECTED:
             break
-        if exchange.answer is None and exchange.why.startswith("no answer within"):
+        if exchange.answer is None and exchange.why.startswith(("no answer within", "no connection in time")):
             break  # it hangs: three more waits would tell no more
         await asyncio.sleep(0.2 * 2**attempt)
         exchange = await client.send(request, case=CASE)
@@ -101,7 +101,9 @@ def _advice(why: str) -> str:
         return "the server took the connection and said nothing: is it overloaded, or no HTTP server?"
     if "no http" in text or "cut off" in text:
         return "is this an HTTP server, and is the scheme right (http or https)?"
-    return "is the server running, and are host and port right?"
+    if "in time" in text:
+        return "is the server running, are host and port right, and is a firewall in between?"
+    return "is the server running, and are host, port and scheme (http or https) right?"
 
 
 async def _learn(world: World) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit, urlunsplit
 
+import httpx
+
 from queueproof.contract import wire
 from queueproof.drive.processes import start
 from queueproof.errors import HarnessError, TargetError, UsageError
@@ -39,13 +41,19 @@ def base_url(text: str) -> str:
 
     Raises UsageError when it is none.
     """
-    parts = urlsplit(text.strip())
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise UsageError(f"--url {text!r} is no address of a server", hint="write it like http://127.0.0.1:8000")
+    text = text.strip()
+    shown = "--url" if "@" in text else f"--url {text!r}"  # what stands before an @ may be a password
+    wrong = UsageError(f"{shown} is no address of a server", hint="write it like http://127.0.0.1:8000")
     try:
-        _ = parts.port
-    except ValueError as error:
-        raise UsageError(f"--url {text!r} has an impossible port", hint="ports go from 1 to 65535") from error
+        parts = urlsplit(text)
+        _ = parts.port, httpx.URL(text)
+    except (ValueError, httpx.InvalidURL) as error:
+        raise wrong from error
+    labels = (parts.hostname or "").removesuffix(".").split(".")
+    if parts.scheme not in {"http", "https"} or not all(0 < len(label) < 64 for label in labels):
+        raise wrong
+    if not text.isprintable() or " " in text:
+        raise wrong
     if parts.username or parts.password:
         raise UsageError("--url holds a user name or password", hint="give the key with --api-key instead")
     path = parts.path.rstrip("/")
@@ -120,6 +128,8 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
 
 
 @contextlib.asynccontextmanager
@@ -130,8 +140,9 @@ async def at_url(url: str, key: str, keys: Mapping[str, str]) -> AsyncIterator[T
     """
     if not key:
         raise UsageError("there is no API key", hint="give --api-key, or set SCAIGRID_API_KEY")
-    if not key.isascii() or not key.isprintable():
-        raise UsageError("the API key holds characters that a header cannot carry", hint="check --api-key")
+    for name, value in {"api": key, **keys}.items():
+        if not value.isascii() or not value.isprintable():
+            raise UsageError(f"the {name} key holds characters that a header cannot carry", hint=f"check --{name}-key")
     yield Target(url=base_url(url), key=key, keys=dict(keys))
 
 

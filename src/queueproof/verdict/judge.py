@@ -79,7 +79,7 @@ def judge(
     return Judgement(
         verdict=_VERDICTS.get(exit_code, Verdict.NO_VERDICT),
         exit_code=exit_code,
-        summary=_sentence(ordered, exit_code, complete=complete),
+        summary=_sentence(ordered, exit_code, complete=complete, fail_on=fail_on),
         requirements=ordered,
         findings=tuple(msgspec.convert(msgspec.to_builtins(finding), FindingResult) for finding in findings),
     )
@@ -183,21 +183,21 @@ def _exit(
 _VERDICTS = {ExitCode.CONFORMS: Verdict.CONFORMS, ExitCode.DOES_NOT: Verdict.DOES_NOT_CONFORM}
 
 
-def _sentence(results: Sequence[RequirementResult], exit_code: ExitCode, *, complete: bool) -> str:
+def _sentence(results: Sequence[RequirementResult], exit_code: ExitCode, *, complete: bool, fail_on: str) -> str:
     """The sentence that answers "may I ship?"."""
-    failed = [r.id for r in results if r.outcome is Outcome.FAILED and gates(r)]
+    failed = [r.id for r in results if r.outcome is Outcome.FAILED and gates(r, fail_on)]
     passed = sum(r.outcome is Outcome.PASSED for r in results)
     untold = [r.id for r in results if r.outcome in {Outcome.INCONCLUSIVE, Outcome.BLOCKED, Outcome.NOT_RUN}]
     crashed = [r.id for r in results if r.outcome is Outcome.HARNESS_ERROR]
     if not complete:
         return f"Interrupted: {passed} requirements had passed and {len(failed)} had failed; the rest is open."
     if exit_code is ExitCode.DOES_NOT:
-        broken = failed or [r.id for r in results if r.outcome is Outcome.FAILED]
-        return f"Does not conform: it breaks {_list(broken)} ({passed} of {len(results)} requirements passed)."
+        return f"Does not conform: it breaks {_list(failed)} ({passed} of {len(results)} requirements passed)."
     if exit_code is ExitCode.HARNESS:
         return f"No verdict: the harness itself failed on {_list(crashed)}."
     if exit_code is ExitCode.NO_VERDICT:
-        return f"No verdict: {_list(untold) or 'nothing'} could not be told ({passed} of {len(results)} passed)."
+        told = f"{_list(untold)} could not be told" if untold else "nothing could be told"
+        return f"No verdict: {told} ({passed} of {len(results)} passed)."
     aside = f"; {len(untold)} could not be told" if untold else ""
     return f"Conforms: {passed} of {len(results)} requirements passed{aside}."
 

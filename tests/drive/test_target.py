@@ -1,0 +1,133 @@
+"""What a run is aimed at: addresses as people write them, and servers that end with their harness."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from queueproof.drive.target import at_url, base_url, embedded, open_target
+from queueproof.errors import HarnessError, TargetError, UsageError
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+        (" https://host/ ", "https://host"),
+        ("https://host/tenant/", "https://host/tenant"),
+        ("http://host/v1/modules/scaiqueue", "http://host"),
+        ("http://host/x/v1/modules/scaiqueue/", "http://host/x"),
+        ("http://host?a=b#c", "http://host"),
+        ("HTTP://host", "http://host"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+        ("http://bücher.example", "http://bücher.example"),
+    ],
+)
+def test_addresses(text: str, expected: str) -> None:
+    assert base_url(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "host", "host:8000", "ftp://host", "http://", "http:///path", "//host", "http://:80", "file:///etc"),
+        *(
+            "http://[::1",
+            "http://host:99999",
+            "http://host:port",
+            "http://host:-1",
+            "http://ho st",
+            "http://" + "a" * 300,
+        ),
+        *("http://h\x00st", "http://host\n.example", "http://\ud800", "http://*..", "http://exa_mple..com"),
+    ],
+)
+def test_no_addresses(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        base_url(text)
+    assert caught.value.hint
+    assert "--url" in caught.value.message
+
+
+def test_a_password_is_refused_and_not_repeated() -> None:
+    with pytest.raises(UsageError) as caught:
+        base_url("http://user:hunter2@host")
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["", "ключ", "a\nb", "a\x7f"])
+async def test_keys_that_no_header_carries(key: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        async with at_url("http://host", key, {}):
+            pass
+    assert "--api-key" in caught.value.hint
+    assert not key or key not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["ключ", "a\nb"])
+async def test_the_keys_with_fewer_rights_are_looked_at_too(key: str) -> None:
+    with pytest.raises(UsageError, match="view"):
+        async with at_url("http://host", "sgk_good", {"view": key}):
+            pass
+
+
+def test_unknown_kinds() -> None:
+    with pytest.raises(UsageError, match="embeded"):
+        open_target(url="", kind="embeded", key="", keys={}, log=None)
+
+
+async def test_the_embedded_server_answers_and_ends_with_the_block(tmp_path: Path) -> None:
+    async with embedded(tmp_path / "server.log") as target:
+        assert set(target.keys) == {"view", "publish", "consume", "manage", "foreign"}
+        assert target.key not in repr(target.described())
+        async with httpx.AsyncClient(trust_env=False) as http:
+            assert (await http.get(target.url)).status_code
+    with pytest.raises(httpx.ConnectError):
+        async with httpx.AsyncClient(trust_env=False) as http:
+            await http.get(target.url)
+
+
+async def test_an_embedded_server_that_does_not_start_says_where_to_look(tmp_path: Path) -> None:
+    with pytest.raises(HarnessError) as caught:
+        async with embedded(tmp_path / "server.log", arguments=("--no-such-option",)):
+            pass
+    assert "server.log" in caught.value.hint
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+def test_the_embedded_server_ends_with_a_killed_harness() -> None:
+    program = (
+        "import asyncio\n"
+        "from queueproof.drive.target import embedded\n"
+        "async def main():\n"
+        "    async with embedded() as target:\n"
+        "        print(target.url, flush=True)\n"
+        "        await asyncio.Event().wait()\n"
+        "asyncio.run(main())\n"
+    )
+    harness = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    assert harness.stdout is not None
+    with harness.stdout:
+        url = harness.stdout.readline().decode().strip()
+        children = Path(f"/proc/{harness.pid}/task/{harness.pid}/children").read_text().split()
+        servers = [os.pidfd_open(int(child)) for child in children]
+        os.kill(harness.pid, signal.SIGKILL)
+        harness.wait()
+    import select
+
+    for server in servers:
+        assert select.select([server], [], [], 20)[0], "the server outlived its harness"
+        os.close(server)
+    assert url.startswith("http://127.0.0.1:")
+    assert servers
+
+
+def test_a_target_that_cannot_be_started_here_says_so() -> None:
+    try:
+        open_target(url="", kind="services", key="", keys={}, log=None)
+    except TargetError as error:
+        assert error.hint
