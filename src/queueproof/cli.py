@@ -6,12 +6,15 @@ Imports of what a command needs stand inside it, so that `queueproof --help` ans
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from queueproof import __version__
 from queueproof.errors import ExitCode, QueueproofError, UsageError
+
+if TYPE_CHECKING:
+    from queueproof.drive.runner import Ended
 
 app = typer.Typer(
     name="queueproof",
@@ -56,7 +59,7 @@ def _root(
 
 
 Url = Annotated[str, typer.Option(envvar="SCAIGRID_HOST", help="Its base address.", rich_help_panel=TARGET)]
-Kind = Annotated[str, typer.Option("--target", help="A server to start: embedded.", rich_help_panel=TARGET)]
+Kind = Annotated[str, typer.Option("--target", help="A server to start: embedded or services.", rich_help_panel=TARGET)]
 ApiKey = Annotated[
     str,
     typer.Option(envvar="SCAIGRID_API_KEY", show_envvar=True, help="A key with all rights.", rich_help_panel=TARGET),
@@ -125,8 +128,7 @@ def conformance(
     }  # fmt: skip
     secrets = {f"QUEUEPROOF_{name}_KEY": key for name, key in given.items()}
     secrets |= {"SCAIGRID_API_KEY": api_key, "SCAIGRID_HOST": "" if target else url}
-    code = run_suite(options, secrets=secrets, more=more)
-    _tell(directory.path, code, quiet=bool(more))
+    _tell(directory.path, run_suite(options, secrets=secrets, more=more), quiet=bool(more))
 
 
 def _again(url: str, target: str, profile: str, wanted: list[str], fail_on: str, slack: float) -> str:
@@ -140,18 +142,22 @@ def _again(url: str, target: str, profile: str, wanted: list[str], fail_on: str,
     return " ".join(words)
 
 
-def _tell(path: Path, code: int, *, quiet: bool) -> None:
+def _tell(path: Path, ended: "Ended", *, quiet: bool) -> None:
     """Prints the run's story and ends with the run's own exit code."""
-    from queueproof.errors import HarnessError
+    from queueproof.errors import HarnessError, Interrupted
     from queueproof.evidence.run import RunDirectory
     from queueproof.report.story import load_story
     from queueproof.report.terminal import show
 
     directory = RunDirectory(path)
     if not directory.has_results():
-        if code == USAGE_CODE:
+        if ended.interrupted:
+            raise Interrupted("the run was interrupted before it had begun")
+        if ended.code == USAGE_CODE:
             raise typer.Exit(int(ExitCode.USAGE))
-        raise HarnessError(f"the run ended with code {code} before it had a result", hint="run it again with -- -v")
+        raise HarnessError(
+            f"the run ended with code {ended.code} before it had a result", hint="run it again with -- -v"
+        )
     results = directory.results()
     if results.advice:
         sys.stderr.write(f"queueproof: {results.summary}\n  → {results.advice}\n")

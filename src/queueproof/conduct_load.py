@@ -1,14 +1,13 @@
 """One load run from its target to its verdict: Locust gathers in a child, the history is checked and judged here."""
 
-import contextlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from queueproof.drive.load_runner import Ended, LiveLine, LoadOptions, LoadRun, run_load
-from queueproof.drive.target import Target, base_url, embedded_blocking
-from queueproof.errors import TargetError, UsageError
+from queueproof.drive.target import Target, open_target_blocking
+from queueproof.errors import UsageError
 from queueproof.evidence.results import Results
 from queueproof.report.write import write_reports
 from queueproof.swarm import scenario
@@ -29,7 +28,7 @@ def load(options: LoadOptions, *, url: str = "", kind: str = "", key: str = "", 
         ending = load_judge.Ending(interrupted=ended.interrupted, failure=ended.failure, aborted=ended.aborted)
         return load_judge.judge(directory, objectives=wanted, ending=ending)
 
-    with _target(url, kind, key) as target:
+    with open_target_blocking(url=url, kind=kind, key=key, log=None) as target:
         live = LiveLine() if sys.stderr.isatty() else None
         run = run_load(
             options,
@@ -52,21 +51,6 @@ def duration(text: str) -> float:
     if found is None:
         raise UsageError(f"--duration {text!r} is no duration", hint="write it like 30, 30s, 500ms or 2m")
     return found
-
-
-@contextlib.contextmanager
-def _target(url: str, kind: str, key: str) -> Iterator[Target]:
-    if url:
-        if not key:
-            raise UsageError("there is no API key", hint="give --api-key, or set SCAIGRID_API_KEY")
-        yield Target(url=base_url(url), key=key)
-    elif kind in {"", "embedded"}:
-        with embedded_blocking() as target:
-            yield target
-    else:
-        raise TargetError(
-            f"--target {kind} is not built into this version", hint="start the server yourself and give its --url"
-        )
 
 
 def _described(target: Target) -> Mapping[str, Any]:

@@ -1,25 +1,18 @@
 """What a run is aimed at: a URL that is there already, or a server to start and, whatever happens, to stop."""
 
-import asyncio
 import contextlib
-import json
-import subprocess
-import sys
-import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
 from queueproof.contract import wire
-from queueproof.drive.processes import start
-from queueproof.errors import HarnessError, TargetError, UsageError
+from queueproof.drive.local import started
+from queueproof.errors import UsageError
 
-READY_WITHIN_S = 30.0
-STOP_WITHIN_S = 10.0
 SERVER_LOG = "server.log"
 
 
@@ -62,77 +55,6 @@ def base_url(text: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def embedded(log: Path | None = None, *, arguments: tuple[str, ...] = ()) -> AsyncIterator[Target]:
-    """The reference server on a free port, in a process of its own that ends with this one, whatever happens.
-
-    `log`: where its standard error goes. Raises HarnessError when it does not come up.
-    """
-    with _server(log, arguments) as process:
-        yield await asyncio.to_thread(_started, process, log)
-
-
-@contextlib.contextmanager
-def embedded_blocking(log: Path | None = None, *, arguments: tuple[str, ...] = ()) -> Iterator[Target]:
-    """The same for a caller without an event loop."""
-    with _server(log, arguments) as process:
-        yield _started(process, log)
-
-
-@contextlib.contextmanager
-def _server(log: Path | None, arguments: tuple[str, ...]) -> Iterator["subprocess.Popen[bytes]"]:
-    command = [sys.executable, "-P", "-m", "scaiqueue_reference", "--port", "0", *arguments]
-    with contextlib.ExitStack() as stack:
-        errors = stack.enter_context(log.open("wb")) if log is not None else subprocess.DEVNULL
-        process = start(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors)
-        try:
-            yield process
-        finally:
-            _stop(process)
-
-
-def _started(process: "subprocess.Popen[bytes]", log: Path | None) -> Target:
-    """The target, once the server has said that it is ready."""
-    line = _read_line(process)
-    try:
-        ready = json.loads(line)
-        keys = dict(ready["keys"])
-        return Target(url=ready["url"], key=keys.pop("all"), keys=keys, kind="embedded")
-    except (ValueError, KeyError, TypeError) as error:
-        raise HarnessError("the embedded server did not start", hint=_see(log)) from error
-
-
-def _see(log: Path | None) -> str:
-    return f"see {log}" if log else "run `queueproof serve` to see why"
-
-
-def _read_line(process: "subprocess.Popen[bytes]") -> bytes:
-    """The first line of the server's output; empty when it ended, or said nothing in time."""
-    assert process.stdout is not None
-    found: list[bytes] = []
-
-    def read(stream: IO[bytes]) -> None:
-        found.append(stream.readline())
-        said.set()
-        stream.read()  # nobody reads the rest: keep its pipe from filling up
-
-    said = threading.Event()
-    threading.Thread(target=read, args=(process.stdout,), daemon=True).start()
-    said.wait(READY_WITHIN_S)
-    return found[0] if found else b""
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_WITHIN_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
-
-
-@contextlib.asynccontextmanager
 async def at_url(url: str, key: str, keys: Mapping[str, str]) -> AsyncIterator[Target]:
     """A server that is there already and goes on after the run.
 
@@ -155,10 +77,23 @@ def open_target(
     """
     if url:
         return at_url(url, key, keys)
-    if kind in {"", "embedded"}:
-        return embedded(log)
-    if kind in {"services", "stack"}:
-        raise TargetError(
-            f"--target {kind} is not built into this version", hint="start the server yourself and give its --url"
-        )
-    raise UsageError(f"there is no target {kind!r}", hint="choose one of embedded, services, stack")
+    return _local(kind or "embedded", log)
+
+
+@contextlib.asynccontextmanager
+async def _local(kind: str, log: Path | None) -> AsyncIterator[Target]:
+    """A server of ours. Starting it blocks the loop: nothing else runs there yet."""
+    with started(kind, log) as server:
+        yield Target(url=server.url, key=server.key, keys=server.keys, kind=kind)
+
+
+@contextlib.contextmanager
+def open_target_blocking(*, url: str, kind: str, key: str, log: Path | None) -> Iterator[Target]:
+    """The same for a caller without an event loop."""
+    if url:
+        if not key:
+            raise UsageError("there is no API key", hint="give --api-key, or set SCAIGRID_API_KEY")
+        yield Target(url=base_url(url), key=key)
+        return
+    with started(kind or "embedded", log) as server:
+        yield Target(url=server.url, key=server.key, keys=server.keys, kind=kind or "embedded")
