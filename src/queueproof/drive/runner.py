@@ -20,11 +20,13 @@ def run_suite(options: Sequence[str], *, secrets: Mapping[str, str], more: Seque
     """Runs the suite with the plugin's `options`, and pytest's own `more`; the child's exit code.
 
     `secrets` travel as environment variables: a command line is readable by every user of the machine. SIGINT and
-    SIGTERM are handed on, and the child is waited for: it cleans up and reports.
+    SIGTERM are handed on, and the child is waited for: it cleans up and reports. The code is -SIGTERM when it had not
+    begun yet.
     """
     suite = suite_path()
     command = [
         sys.executable,
+        "-P",  # the caller's folder is no place to import from
         "-m",
         "pytest",
         str(suite),
@@ -51,11 +53,11 @@ QUIET = ("-qq", "--no-header", "--no-summary", "--show-capture=no", "--tb=short"
 
 @contextmanager
 def _handed_on(child: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """SIGINT and SIGTERM go to the child while the block runs."""
+    """SIGINT and SIGTERM go to the child while the block runs: as SIGTERM, which ends an import without a traceback."""
 
-    def hand_on(number: int, _frame: FrameType | None) -> None:
+    def hand_on(_number: int, _frame: FrameType | None) -> None:
         if child.poll() is None:
-            child.send_signal(signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
+            child.terminate()
 
     before = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

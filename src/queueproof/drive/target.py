@@ -67,7 +67,7 @@ async def embedded(log: Path | None = None, *, arguments: tuple[str, ...] = ()) 
 
     `log`: where its standard error goes. Raises HarnessError when it does not come up.
     """
-    command = [sys.executable, "-m", "scaiqueue_reference", "--port", "0", *arguments]
+    command = [sys.executable, "-P", "-m", "scaiqueue_reference", "--port", "0", *arguments]
     with contextlib.ExitStack() as stack:
         errors = stack.enter_context(log.open("wb")) if log is not None else subprocess.DEVNULL
         process = start(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors)
@@ -113,31 +113,42 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 
 @contextlib.asynccontextmanager
 async def at_url(url: str, key: str, keys: Mapping[str, str]) -> AsyncIterator[Target]:
-    """A server that is there already and goes on after the run.
+    """A server that is there already and goes on after the run (errors: `given`)."""
+    yield given(url, key, keys)
 
-    Raises UsageError without a key.
+
+def given(url: str, key: str, keys: Mapping[str, str]) -> Target:
+    """The target at an address, before anything is sent to it.
+
+    Raises UsageError for what is no address, without a key, or with one that no header can carry.
     """
+    address = base_url(url)
     if not key:
         raise UsageError("there is no API key", hint="give --api-key, or set SCAIGRID_API_KEY")
     for name, value in {"api": key, **keys}.items():
         if not value.isascii() or not value.isprintable():
             raise UsageError(f"the {name} key holds characters that a header cannot carry", hint=f"check --{name}-key")
-    yield Target(url=base_url(url), key=key, keys=dict(keys))
+    return Target(url=address, key=key, keys=dict(keys))
+
+
+KINDS = ("embedded", "services", "stack")
+
+
+def known_kind(kind: str) -> None:
+    """Raises UsageError for a kind of target that does not exist, TargetError for one that is not built in."""
+    if kind not in {"", *KINDS}:
+        raise UsageError(f"there is no target {kind!r}", hint=f"choose one of {', '.join(KINDS)}")
+    if kind not in {"", "embedded"}:
+        raise TargetError(
+            f"--target {kind} is not built into this version", hint="start the server yourself and give its --url"
+        )
 
 
 def open_target(
     *, url: str, kind: str, key: str, keys: Mapping[str, str], log: Path | None
 ) -> "contextlib.AbstractAsyncContextManager[Target]":
-    """The target that the options name: `url` wins, else `kind` is started.
-
-    Raises TargetError for a kind that cannot be started here, UsageError for one that does not exist.
-    """
+    """The target that the options name: `url` wins, else `kind` is started (errors: `known_kind`)."""
     if url:
         return at_url(url, key, keys)
-    if kind in {"", "embedded"}:
-        return embedded(log)
-    if kind in {"services", "stack"}:
-        raise TargetError(
-            f"--target {kind} is not built into this version", hint="start the server yourself and give its --url"
-        )
-    raise UsageError(f"there is no target {kind!r}", hint="choose one of embedded, services, stack")
+    known_kind(kind)
+    return embedded(log)
