@@ -3,18 +3,19 @@
 Imports of what a command needs stand inside it, so that `queueproof --help` answers at once.
 """
 
+import contextlib
 import os
+import shlex
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from queueproof import __version__
 from queueproof.errors import ExitCode, QueueproofError, UsageError
-
-if TYPE_CHECKING:
-    from queueproof.drive.runner import Ended
 
 app = typer.Typer(
     name="queueproof",
@@ -32,15 +33,51 @@ VERDICT = "The verdict"
 OUTPUT = "Output"
 
 
+# Typer carries a click of its own or the real one; the base of its errors has the same name in both.
+CommandLineError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+
 def main() -> None:
     """Runs the command line; every error of the family is one clear line and its exit code."""
     try:
-        app()
+        code = app(standalone_mode=False)
     except QueueproofError as error:
-        sys.stderr.write(f"queueproof: {error}\n")
-        sys.exit(int(error.exit_code))
-    except KeyboardInterrupt:
-        sys.exit(int(ExitCode.INTERRUPTED))
+        code = _told(error)
+    except CommandLineError as error:
+        code = _told(_misspelt(error))
+    except (KeyboardInterrupt, typer.Abort):
+        code = ExitCode.INTERRUPTED
+    sys.exit(int(code or 0))
+
+
+def _told(error: QueueproofError) -> ExitCode:
+    sys.stderr.write(f"queueproof: {error}\n" if str(error) else "")
+    return error.exit_code
+
+
+def _misspelt(error: Any) -> UsageError:
+    """What the parser of options says, in our words; no words at all printed the help."""
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return UsageError("")
+    near = list(getattr(error, "possibilities", None) or ())
+    message = error.message if near else error.format_message()
+    command = " ".join(["queueproof", *([context.info_name] if context and context.parent else [])])
+    return UsageError(
+        message.rstrip("."),
+        hint=f"did you mean {' or '.join(near)}?" if near else f"`{command} --help` lists what there is",
+    )
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    """A reader that wants no more (`| head`) is no error of anybody's."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _version(wanted: bool) -> None:
@@ -103,17 +140,21 @@ def conformance(
     """
     from queueproof.contract.requirements import select
     from queueproof.drive.runner import run_suite, working_path
-    from queueproof.drive.target import base_url
-    from queueproof.evidence.run import RunDirectory, new_run_id
+    from queueproof.drive.target import given, known_kind
+    from queueproof.evidence.run import RunDirectory, claim_file, new_run_id
 
     more = _after_dashes(context)
     wanted = [name.upper() for name in requirement or []]
     select(profile, wanted)
     _choose("--fail-on", fail_on, ("must", "should"))
+    keys = {
+        "view": view_key, "publish": publish_key, "consume": consume_key, "manage": manage_key, "foreign": foreign_key,
+    }  # fmt: skip
+    known_kind(target)
     if url and not target:
-        base_url(url)
-        if not api_key:
-            raise UsageError("there is no API key", hint="give --api-key, or set SCAIGRID_API_KEY")
+        given(url, api_key, {name: key for name, key in keys.items() if key})
+    if junit is not None:
+        claim_file(junit, "--junit")
     directory = RunDirectory.create(out, "conformance", new_run_id())
     # One word an option: a value that stands alone is taken for a path, whose conftest.py pytest would load.
     options = [f"--qp-out={working_path(directory.path)}", f"--qp-profile={profile}", f"--qp-slack={slack}"]
@@ -123,10 +164,7 @@ def conformance(
     options += [f"--qp-target={target}"] if target else []
     options += [f"--qp-junit={working_path(junit)}"] if junit else []
     options += [f"--qp-command={_again(url, target, profile, wanted, fail_on, slack)}"]
-    given = {
-        "VIEW": view_key, "PUBLISH": publish_key, "CONSUME": consume_key, "MANAGE": manage_key, "FOREIGN": foreign_key,
-    }  # fmt: skip
-    secrets = {f"QUEUEPROOF_{name}_KEY": key for name, key in given.items()}
+    secrets = {f"QUEUEPROOF_{name.upper()}_KEY": key for name, key in keys.items()}
     secrets |= {"SCAIGRID_API_KEY": api_key, "SCAIGRID_HOST": "" if target else url}
     _tell(directory.path, run_suite(options, secrets=secrets, more=more), quiet=bool(more))
 
@@ -139,40 +177,48 @@ def _again(url: str, target: str, profile: str, wanted: list[str], fail_on: str,
     words += [word for name in wanted for word in ("--requirement", name)]
     words += ["--fail-on", fail_on] if fail_on != "must" else []
     words += ["--slack", f"{slack:g}"] if slack != 5.0 else []
-    return " ".join(words)
+    return shlex.join(words)
 
 
-def _tell(path: Path, ended: "Ended", *, quiet: bool) -> None:
+def _tell(path: Path, code: int, *, quiet: bool) -> None:
     """Prints the run's story and ends with the run's own exit code."""
-    from queueproof.errors import HarnessError, Interrupted
     from queueproof.evidence.run import RunDirectory
     from queueproof.report.story import load_story
     from queueproof.report.terminal import show
 
     directory = RunDirectory(path)
     if not directory.has_results():
-        if ended.interrupted:
-            raise Interrupted("the run was interrupted before it had begun")
-        if ended.code == USAGE_CODE:
-            raise typer.Exit(int(ExitCode.USAGE))
-        raise HarnessError(
-            f"the run ended with code {ended.code} before it had a result", hint="run it again with -- -v"
-        )
+        raise _no_results(code)
     results = directory.results()
     if results.advice:
         sys.stderr.write(f"queueproof: {results.summary}\n  → {results.advice}\n")
     elif not quiet:
-        show(load_story(path))
+        with _readable():
+            show(load_story(path))
     raise typer.Exit(results.exit_code)
 
 
-USAGE_CODE = 4  # pytest's own
+def _no_results(code: int) -> QueueproofError:
+    """Why a run has no result, by pytest's own exit code."""
+    from queueproof.errors import HarnessError, Interrupted, NoVerdictError
+
+    if code == PYTEST_USAGE:
+        return UsageError("pytest did not take its options", hint="look at the words after --")
+    if code in PYTEST_RAN_NOTHING:
+        return NoVerdictError("no case was run", hint="choose cases that there are: -- --collect-only lists them")
+    if code in {-signal.SIGTERM, -signal.SIGINT}:
+        return Interrupted("interrupted before the first case", hint="nothing was sent to the server")
+    return HarnessError(f"the run ended with code {code} before it had a result", hint="run it again with -- -v")
+
+
+PYTEST_USAGE = 4
+PYTEST_RAN_NOTHING = (0, 5)  # it only listed or explained something; nothing was selected
 
 
 def _after_dashes(context: typer.Context) -> list[str]:
     """The words after `--`; anything else that is left over is a mistake."""
     extra = list(context.args)
-    if extra and "--" not in sys.argv:
+    if extra != (sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []):
         raise UsageError(f"unexpected argument {extra[0]!r}", hint="options for pytest follow after --")
     return extra
 
@@ -241,7 +287,9 @@ def report(
     """Prints the report of a run, made again from its directory."""
     from queueproof.report.write import render
 
-    sys.stdout.buffer.write(render(run, format).encode("utf-8", "replace"))
+    content = render(run, format).encode("utf-8", "replace")
+    with _readable():
+        sys.stdout.buffer.write(content)
 
 
 @app.command()

@@ -5,6 +5,7 @@ target → client → operation → history → checks → finding → judge →
 
 import asyncio
 import contextlib
+import itertools
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -24,7 +25,7 @@ from queueproof.drive.noise import LagMeter, certificate
 from queueproof.drive.preflight import check_target
 from queueproof.drive.recorder import Recorder
 from queueproof.drive.sweep import sweep
-from queueproof.drive.target import SERVER_LOG, Target, at_url, open_target
+from queueproof.drive.target import SERVER_LOG, Target, at_url, base_url, open_target
 from queueproof.drive.world import DEFAULT_SLACK_S, World
 from queueproof.errors import QueueproofError
 from queueproof.evidence.history import HistoryWriter, read_history
@@ -38,7 +39,7 @@ from queueproof.evidence.results import (
     Results,
     Verdict,
 )
-from queueproof.evidence.run import JUNIT, RunDirectory, manifest_of, new_run_id
+from queueproof.evidence.run import JUNIT, RunDirectory, claim_file, manifest_of, new_run_id
 from queueproof.report.story import Story
 from queueproof.report.write import write_reports
 from queueproof.verdict.judge import Judgement, Proof, judge
@@ -91,16 +92,19 @@ async def conformance(
     A cancellation (Ctrl-C) ends the cases, and the clean-up, the judging and the report still happen. Raises
     QueueproofError only where there is no directory to write to.
     """
+    if settings.junit is not None:
+        claim_file(settings.junit, "--junit")
     run = new_run_id()
     directory = RunDirectory.create(settings.out, "conformance", run)
-    try:
-        results, ended, error = await _run(settings, specs, directory, run, done)
-    except QueueproofError as stopped:
-        results, ended, error = _unusable(settings, stopped), [], stopped
-    directory.write_results(results)
-    story = write_reports(directory.path) if settings.reports else None
-    if settings.junit is not None:
-        _copy_junit(directory, settings.junit)
+    async with _interruptible() as interrupted:
+        try:
+            results, ended, error = await _run(settings, specs, directory, run, done, interrupted)
+        except QueueproofError as stopped:
+            results, ended, error = _unusable(settings, stopped), [], stopped
+        directory.write_results(results)
+        story = write_reports(directory.path) if settings.reports else None
+        if settings.junit is not None:
+            settings.junit.write_bytes((directory.path / JUNIT).read_bytes())
     cases = tuple(end.result for end in ended)
     return Ran(directory=directory, results=results, cases=cases, error=error, story=story)
 
@@ -111,9 +115,10 @@ async def _run(
     directory: RunDirectory,
     run: str,
     done: Callable[[CaseResult], None],
+    interrupted: asyncio.Event,
 ) -> tuple[Results, list[Ended], QueueproofError | None]:
     kind = "url" if settings.url else settings.kind or "embedded"
-    asked = {"url": settings.url, "kind": kind}
+    asked = {"url": base_url(settings.url) if settings.url else "", "kind": kind}
     options = dict(settings.options)
     directory.write_manifest(
         manifest_of(run=run, kind="conformance", target=asked, options=options, command=settings.command)
@@ -121,13 +126,16 @@ async def _run(
     log = directory.path / SERVER_LOG
     place = settings.target(log) if settings.target else None
     opened = place or open_target(url=settings.url, kind=settings.kind, key=settings.key, keys=settings.keys, log=log)
-    async with opened as target:
+    async with contextlib.AsyncExitStack() as stack:
+        target = await _until(interrupted, stack.enter_async_context(opened))
+        if target is None:
+            return _results(_judge(settings, [], [], complete=False), False, Noise(), CleanUp()), [], None
         directory.write_manifest(
             manifest_of(
                 run=run, kind="conformance", target=target.described(), options=options, command=settings.command
             )
         )
-        return await _against(target, settings, specs, directory, run, done)
+        return await _against(target, settings, specs, directory, run, done, interrupted)
 
 
 async def _against(
@@ -137,6 +145,7 @@ async def _against(
     directory: RunDirectory,
     run: str,
     done: Callable[[CaseResult], None],
+    interrupted: asyncio.Event,
 ) -> tuple[Results, list[Ended], QueueproofError | None]:
     writer = HistoryWriter(directory.path / HISTORY, run=run)
     recorder = Recorder(writer, secrets=(target.key, *target.keys.values()))
@@ -147,7 +156,7 @@ async def _against(
     error: QueueproofError | None = None
     ended: list[Ended] = []
     try:
-        async with LagMeter() as meter, _interruptible() as interrupted:
+        async with LagMeter() as meter:
             try:
                 await _until(interrupted, check_target(world))
                 ended = await _until(interrupted, run_cases(world, specs, meter, done=done)) or []
@@ -236,14 +245,10 @@ async def _clean(world: World, interrupted: asyncio.Event) -> CleanUp:
     return CleanUp(scopes_created=len(slugs), left=slugs, note="the clean-up did not end: run `queueproof clean RUN`")
 
 
-class _Stop(asyncio.Event):
-    """Set when the run is to end."""
-
-
 @contextlib.asynccontextmanager
-async def _interruptible() -> AsyncIterator[_Stop]:
+async def _interruptible() -> AsyncIterator[asyncio.Event]:
     """SIGINT and SIGTERM set the event while the block runs (in the main thread; elsewhere nothing changes)."""
-    stop = _Stop()
+    stop = asyncio.Event()
     with contextlib.ExitStack() as stack:
         for number in (signal.SIGINT, signal.SIGTERM):
             stack.enter_context(_handled(number, stop))
@@ -251,7 +256,7 @@ async def _interruptible() -> AsyncIterator[_Stop]:
 
 
 @contextlib.contextmanager
-def _handled(number: int, stop: _Stop) -> Iterator[None]:
+def _handled(number: int, stop: asyncio.Event) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     before = signal.getsignal(number)
     try:
@@ -285,11 +290,6 @@ async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, Value]) -> Value
         return None
 
 
-def _copy_junit(directory: RunDirectory, place: Path) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_bytes((directory.path / JUNIT).read_bytes())
-
-
 def clean_run(path: Path, *, url: str, key: str) -> str:
     """Takes away what the run in `path` left on its server; what became of it, in words.
 
@@ -303,14 +303,18 @@ def clean_run(path: Path, *, url: str, key: str) -> str:
     if manifest.target.get("kind") == "embedded" and not url:
         return "the run's server was its own, and ended with it: there is nothing to take away"
     address = url or str(manifest.target.get("url", ""))
+    ledger = Ledger.read(path / LEDGER)
+    if not ledger.scopes:
+        return "everything that the run created has been taken away"
 
     async def go() -> CleanUp:
-        writer = HistoryWriter(path / "history-1.ndjson", run=manifest.run, writer=1)
         async with at_url(address, key, {}) as target:
+            number = next(n for n in itertools.count(1) if not (path / f"history-{n}.ndjson").exists())
+            writer = HistoryWriter(path / f"history-{number}.ndjson", run=manifest.run, writer=number)
             recorder = Recorder(writer, secrets=(target.key,))
             client = Client(target.url, target.key, recorder=recorder, budget=RequestBudget(), run=manifest.run)
             try:
-                return await clean_up(Ledger.read(path / LEDGER), client)
+                return await clean_up(ledger, client)
             finally:
                 await client.close()
                 writer.close()

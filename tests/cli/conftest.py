@@ -18,6 +18,9 @@ from fixtures.pocket import running
 from fixtures.registry import find
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(Path(__file__).parent))  # the helpers that stand beside the tests
+
+import cli_run  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -108,3 +111,10 @@ def serving(name: str) -> Iterator[Served]:
 @pytest.fixture(name="serving")
 def serving_fixture() -> Callable[[str], contextlib.AbstractContextManager[Served]]:
     return serving
+
+
+@pytest.fixture
+def pocket() -> Iterator[cli_run.Serving]:
+    """A correct server that is there before the run and goes on after it."""
+    with cli_run.serving("pocket") as server:
+        yield server

@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from queueproof.drive.target import at_url, base_url, embedded, open_target
+from queueproof.drive import local
+from queueproof.drive.target import at_url, base_url, open_target
 from queueproof.errors import HarnessError, TargetError, UsageError
 
 
@@ -81,7 +82,7 @@ def test_unknown_kinds() -> None:
 
 
 async def test_the_embedded_server_answers_and_ends_with_the_block(tmp_path: Path) -> None:
-    async with embedded(tmp_path / "server.log") as target:
+    async with open_target(url="", kind="", key="", keys={}, log=tmp_path / "server.log") as target:
         assert set(target.keys) == {"view", "publish", "consume", "manage", "foreign"}
         assert target.key not in repr(target.described())
         async with httpx.AsyncClient(trust_env=False) as http:
@@ -92,22 +93,22 @@ async def test_the_embedded_server_answers_and_ends_with_the_block(tmp_path: Pat
 
 
 async def test_an_embedded_server_that_does_not_start_says_where_to_look(tmp_path: Path) -> None:
-    with pytest.raises(HarnessError) as caught:
-        async with embedded(tmp_path / "server.log", arguments=("--no-such-option",)):
-            pass
+    with (
+        pytest.raises(HarnessError) as caught,
+        local._reference(tmp_path / "server.log", ("--no-such-option",)),
+    ):
+        pass
     assert "server.log" in caught.value.hint
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
 def test_the_embedded_server_ends_with_a_killed_harness() -> None:
     program = (
-        "import asyncio\n"
-        "from queueproof.drive.target import embedded\n"
-        "async def main():\n"
-        "    async with embedded() as target:\n"
-        "        print(target.url, flush=True)\n"
-        "        await asyncio.Event().wait()\n"
-        "asyncio.run(main())\n"
+        "import threading\n"
+        "from queueproof.drive.local import started\n"
+        "with started('embedded', None) as target:\n"
+        "    print(target.url, flush=True)\n"
+        "    threading.Event().wait()\n"
     )
     harness = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
     assert harness.stdout is not None
@@ -127,7 +128,6 @@ def test_the_embedded_server_ends_with_a_killed_harness() -> None:
 
 
 def test_a_target_that_cannot_be_started_here_says_so() -> None:
-    try:
-        open_target(url="", kind="services", key="", keys={}, log=None)
-    except TargetError as error:
-        assert error.hint
+    with pytest.raises(TargetError) as caught:
+        open_target(url="", kind="stack", key="", keys={}, log=None)
+    assert "docker compose" in caught.value.hint

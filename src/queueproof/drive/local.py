@@ -19,6 +19,7 @@ import queueproof
 from queueproof.drive.processes import start
 from queueproof.errors import HarnessError, TargetError, UsageError
 
+KINDS = ("embedded", "services", "stack")
 # A first start of MariaDB writes its system tables; on a busy machine that has taken ten seconds.
 READY_WITHIN_S = 60.0
 STOP_WITHIN_S = 15.0
@@ -40,19 +41,21 @@ def started(kind: str, log: Path | None) -> Iterator[Server]:
     Raises UsageError for a kind that does not exist, TargetError for one that cannot be started on this machine,
     HarnessError when ours does not come up.
     """
-    if kind == "embedded":
-        with _reference(log) as server:
-            yield server
-    elif kind == "services":
-        with _services(log) as stores, _reference(log, stores) as server:
-            yield server
-    elif kind == "stack":
+    known_kind(kind)
+    with contextlib.ExitStack() as stack:
+        stores = stack.enter_context(_services(log)) if kind == "services" else ()
+        yield stack.enter_context(_reference(log, stores))
+
+
+def known_kind(kind: str) -> None:
+    """Raises UsageError for a kind of target that does not exist, TargetError for one that is not built in."""
+    if kind not in {"", *KINDS}:
+        raise UsageError(f"there is no target {kind!r}", hint=f"choose one of {', '.join(KINDS)}")
+    if kind == "stack":
         raise TargetError(
             "--target stack is not built into this version",
             hint="use --target services, or start the stack with docker compose and give its --url",
         )
-    else:
-        raise UsageError(f"there is no target {kind!r}", hint="choose one of embedded, services, stack")
 
 
 @contextlib.contextmanager

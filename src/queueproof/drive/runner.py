@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -17,24 +16,17 @@ from queueproof.drive.suite import suite_path
 DROPPED = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTHONPATH_PYTEST")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ended:
-    """How the child ended: with pytest's exit code, and whether SIGINT or SIGTERM came."""
-
-    code: int
-    interrupted: bool
-
-
-def run_suite(options: Sequence[str], *, secrets: Mapping[str, str], more: Sequence[str] = ()) -> Ended:
-    """Runs the suite with the plugin's `options`, and pytest's own `more`.
+def run_suite(options: Sequence[str], *, secrets: Mapping[str, str], more: Sequence[str] = ()) -> int:
+    """Runs the suite with the plugin's `options`, and pytest's own `more`; the child's exit code.
 
     `secrets` travel as environment variables: a command line is readable by every user of the machine. SIGINT and
-    SIGTERM are handed on, and the child is waited for: it cleans up and reports.
+    SIGTERM are handed on, and the child is waited for: it cleans up and reports. The code is -SIGTERM when it had not
+    begun yet.
     """
     suite = suite_path()
     command = [
         sys.executable,
-        "-P",  # the caller's folder holds none of our modules
+        "-P",  # the caller's folder is no place to import from
         "-m",
         "pytest",
         str(suite),
@@ -51,9 +43,8 @@ def run_suite(options: Sequence[str], *, secrets: Mapping[str, str], more: Seque
     ]
     environment = {name: value for name, value in os.environ.items() if name not in DROPPED}
     environment |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1", **secrets}
-    with start(command, env=environment, stdin=subprocess.DEVNULL) as child, _handed_on(child) as heard:
-        code = child.wait()
-    return Ended(code=code, interrupted=bool(heard))
+    with start(command, env=environment, stdin=subprocess.DEVNULL) as child, _handed_on(child):
+        return child.wait()
 
 
 # Without options of its own pytest says nothing but what goes wrong in it: the caller tells the run's story.
@@ -61,18 +52,16 @@ QUIET = ("-qq", "--no-header", "--no-summary", "--show-capture=no", "--tb=short"
 
 
 @contextmanager
-def _handed_on(child: "subprocess.Popen[bytes]") -> Iterator[list[int]]:
-    """SIGINT and SIGTERM go to the child while the block runs; those that came, in their order."""
-    heard: list[int] = []
+def _handed_on(child: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """SIGINT and SIGTERM go to the child while the block runs: as SIGTERM, which ends an import without a traceback."""
 
-    def hand_on(number: int, _frame: FrameType | None) -> None:
-        heard.append(number)
+    def hand_on(_number: int, _frame: FrameType | None) -> None:
         if child.poll() is None:
-            child.send_signal(signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
+            child.terminate()
 
     before = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield heard
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

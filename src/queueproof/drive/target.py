@@ -10,8 +10,10 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 
 from queueproof.contract import wire
-from queueproof.drive.local import started
+from queueproof.drive.local import known_kind, started
 from queueproof.errors import UsageError
+
+__all__ = ["SERVER_LOG", "Target", "at_url", "base_url", "given", "known_kind", "open_target", "open_target_blocking"]
 
 SERVER_LOG = "server.log"
 
@@ -56,27 +58,31 @@ def base_url(text: str) -> str:
 
 @contextlib.asynccontextmanager
 async def at_url(url: str, key: str, keys: Mapping[str, str]) -> AsyncIterator[Target]:
-    """A server that is there already and goes on after the run.
+    """A server that is there already and goes on after the run (errors: `given`)."""
+    yield given(url, key, keys)
 
-    Raises UsageError without a key.
+
+def given(url: str, key: str, keys: Mapping[str, str]) -> Target:
+    """The target at an address, before anything is sent to it.
+
+    Raises UsageError for what is no address, without a key, or with one that no header can carry.
     """
+    address = base_url(url)
     if not key:
         raise UsageError("there is no API key", hint="give --api-key, or set SCAIGRID_API_KEY")
     for name, value in {"api": key, **keys}.items():
         if not value.isascii() or not value.isprintable():
             raise UsageError(f"the {name} key holds characters that a header cannot carry", hint=f"check --{name}-key")
-    yield Target(url=base_url(url), key=key, keys=dict(keys))
+    return Target(url=address, key=key, keys=dict(keys))
 
 
 def open_target(
     *, url: str, kind: str, key: str, keys: Mapping[str, str], log: Path | None
 ) -> "contextlib.AbstractAsyncContextManager[Target]":
-    """The target that the options name: `url` wins, else `kind` is started.
-
-    Raises TargetError for a kind that cannot be started here, UsageError for one that does not exist.
-    """
+    """The target that the options name: `url` wins, else `kind` is started (errors: `known_kind`)."""
     if url:
         return at_url(url, key, keys)
+    known_kind(kind)
     return _local(kind or "embedded", log)
 
 
@@ -91,9 +97,7 @@ async def _local(kind: str, log: Path | None) -> AsyncIterator[Target]:
 def open_target_blocking(*, url: str, kind: str, key: str, log: Path | None) -> Iterator[Target]:
     """The same for a caller without an event loop."""
     if url:
-        if not key:
-            raise UsageError("there is no API key", hint="give --api-key, or set SCAIGRID_API_KEY")
-        yield Target(url=base_url(url), key=key)
+        yield given(url, key, {})
         return
     with started(kind or "embedded", log) as server:
         yield Target(url=server.url, key=server.key, keys=server.keys, kind=kind or "embedded")

@@ -132,6 +132,22 @@ class RunDirectory:
             ) from error
 
 
+def claim_file(path: Path, option: str) -> None:
+    """Makes sure, before a run, that a file can be written at `path`; raises UsageError, naming the option, if not."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = not path.exists()
+        with path.open("ab"):
+            pass
+        if new:
+            path.unlink()
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {option} {path}: {error.strerror or error}",
+            hint="name a file in a folder that can be written",
+        ) from error
+
+
 def manifest_of(
     *, run: str, kind: str, target: Mapping[str, Any], options: Mapping[str, Any], command: str
 ) -> Manifest:
