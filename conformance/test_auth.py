@@ -232,7 +232,7 @@ def publishing(case: Case, queue: Queue) -> Deed:
 def claiming(queue: Queue) -> Deed:
     request = wire.claim(queue.scope, queue.id, batch_size=1, visibility_timeout_s=HOLD_S)
     fields = {"timeout_s": HOLD_S, "limit": 1}
-    return Deed(right="consume", name="claim", request=request, root="CLAIM-1", fields=fields)
+    return Deed(right="consume", name="claim", request=request, root="CLAIM-2", fields=fields)
 
 
 def creating_queue(case: Case, scope: str) -> Deed:

@@ -139,7 +139,7 @@ async def test_a_review_pattern_is_accepted(case: Case) -> None:
 
     A context and a decision, then an input as well. What the contract leaves open (versions, options, kinds of input)
     is tried in several spellings; a pattern that is refused in all of them is no proof, unless the refusal is about
-    the section's type.
+    the section's type. Accepted is what the answer or the list of patterns shows (the control).
     """
     scope = await case.own_scope()
     accepted: tuple[Any, Any] | None = None
@@ -179,7 +179,13 @@ async def pattern(case: Case, scope: str, version: Any, sections: list[dict[str,
     exchange = await ask(case, wire.add_hitl_pattern(scope, fields))
     if exchange.unsupported:
         raise NotSupported(f"patterns are answered {exchange.told()}", evidence=(exchange.op,))
-    return None if exchange.ok else refusal(exchange)
+    if not exchange.ok:
+        return refusal(exchange)
+    if not holds(exchange.data, fields["name"]):
+        rows = await listed(case, lambda **page: wire.list_hitl_patterns(scope, **page))
+        if not any(holds(row, fields["name"]) for row in rows or []):
+            raise NotSupported("neither the answer nor the list shows an accepted pattern", evidence=(exchange.op,))
+    return None
 
 
 def refusal(exchange: Exchange) -> str:

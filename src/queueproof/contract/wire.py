@@ -277,6 +277,11 @@ def add_hitl_pattern(scope: str, fields: Mapping[str, Any]) -> Request:
     return Request(verb="add-hitl-pattern", method="POST", path=path, body=encode(dict(fields)), scope=scope)
 
 
+def list_hitl_patterns(scope: str, **query: str | int) -> Request:
+    path = f"{scope_path(scope)}/hitl-patterns{_query(query)}"
+    return Request(verb="list-hitl-patterns", method="GET", path=path, scope=scope)
+
+
 def change_module(verb: str) -> Request:
     """`verb`: enable, or disable (whose path is not documented), for the whole tenant of the key."""
     return Request(verb=f"{verb}-module", method="POST", path=f"{BASE}/{verb}", body=b"{}")
