@@ -1,10 +1,14 @@
 """What a queue's two counters have to show at rest, given the time that they may trail behind."""
 
+import time
 from collections.abc import Callable
 
 from queueproof.drive.case import Case
 from queueproof.drive.outcomes import Disturbed
 from queueproof.drive.queue import Queue
+
+# A hold from here on is meant to outlast the case; one that is shorter is meant to lapse in it.
+LONG_S = 60
 
 Pair = tuple[int, int]  # depth_pending, depth_claimed
 
@@ -40,6 +44,9 @@ async def _become(
     if queue.unsettled:
         raise Disturbed("a call of unknown result may count too")
     if not accept(seen):
+        now_ns = time.monotonic_ns()
+        if any(d.timeout_s >= LONG_S and d.held_until_ns < now_ns for d in queue.latest.values()):
+            raise Disturbed("a hold that was to last for all of the case is over")
         case.refuse(
             root,
             summary,
