@@ -156,13 +156,13 @@ def conformance(
     if junit is not None:
         claim_file(junit, "--junit")
     directory = RunDirectory.create(out, "conformance", new_run_id())
-    options = ["--qp-out", working_path(directory.path), "--qp-profile", profile, "--qp-slack", str(slack)]
-    options += [word for name in wanted for word in ("--qp-requirement", name)]
-    options += ["--qp-fail-on", fail_on]
+    options = [f"--qp-out={working_path(directory.path)}", f"--qp-profile={profile}", f"--qp-slack={slack}"]
+    options += [f"--qp-requirement={name}" for name in wanted]
+    options += [f"--qp-fail-on={fail_on}"]
     options += ["--qp-allow-inconclusive"] if allow_inconclusive else []
-    options += ["--qp-target", target] if target else []
-    options += ["--qp-junit", working_path(junit)] if junit else []
-    options += ["--qp-command", _again(url, target, profile, wanted, fail_on, slack)]
+    options += [f"--qp-target={target}"] if target else []
+    options += [f"--qp-junit={working_path(junit)}"] if junit else []
+    options += [f"--qp-command={_again(url, target, profile, wanted, fail_on, slack)}"]
     secrets = {f"QUEUEPROOF_{name.upper()}_KEY": key for name, key in keys.items()}
     secrets |= {"SCAIGRID_API_KEY": api_key, "SCAIGRID_HOST": "" if target else url}
     code = run_suite(options, secrets=secrets, more=more)

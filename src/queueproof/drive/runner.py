@@ -19,6 +19,9 @@ DROPPED = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTHONPATH_PYTEST")
 def run_suite(options: Sequence[str], *, secrets: Mapping[str, str], more: Sequence[str] = ()) -> int:
     """Runs the suite with the plugin's `options`, and pytest's own `more`; the child's exit code.
 
+    An option and its value are one word (`--qp-out=DIR`): a word of its own pytest would take for a place of tests,
+    before it knows the plugin, and would load the conftest.py there.
+
     `secrets` travel as environment variables: a command line is readable by every user of the machine. SIGINT and
     SIGTERM are handed on, and the child is waited for: it cleans up and reports. The code is -SIGTERM when it had not
     begun yet.
