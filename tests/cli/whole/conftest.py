@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-for folder in (Path(__file__).parents[2], Path(__file__).parent):
+for folder in (Path(__file__).parents[3], Path(__file__).parent):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 

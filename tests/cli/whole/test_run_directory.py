@@ -209,7 +209,7 @@ class TestHostileFolder:
         assert embedded.code == 0, embedded.out + embedded.err
 
     def test_the_suites_folder_stays_as_it_was(self, tmp_path: Path, pocket: Serving) -> None:
-        suite = Path(__file__).parents[2] / "conformance"
+        suite = Path(__file__).parents[3] / "conformance"
         before = sorted(path.name for path in suite.iterdir())
         queueproof("conformance", *requirement("SCOPE-1"), "--out", "run", cwd=tmp_path, env=pocket.env)
         assert sorted(path.name for path in suite.iterdir()) == before
