@@ -1,4 +1,4 @@
-"""The repository keeps its own promises: errors and exit codes, options that the docs show, sizes and places of files."""
+"""The repository keeps its own promises: errors and exit codes, options that the docs show, sizes of files."""
 
 import re
 import tomllib
