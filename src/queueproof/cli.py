@@ -39,6 +39,7 @@ CommandLineError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind
 
 def main() -> None:
     """Runs the command line; every error of the family is one clear line and its exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both are an interruption
     try:
         code = app(standalone_mode=False)
     except QueueproofError as error:
@@ -156,7 +157,10 @@ def conformance(
     if junit is not None:
         claim_file(junit, "--junit")
     directory = RunDirectory.create(out, "conformance", new_run_id())
+<<<<<<< HEAD
     # One word an option: a value that stands alone is taken for a path, whose conftest.py pytest would load.
+=======
+>>>>>>> house
     options = [f"--qp-out={working_path(directory.path)}", f"--qp-profile={profile}", f"--qp-slack={slack}"]
     options += [f"--qp-requirement={name}" for name in wanted]
     options += [f"--qp-fail-on={fail_on}"]

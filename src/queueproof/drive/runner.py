@@ -19,6 +19,9 @@ DROPPED = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTHONPATH_PYTEST")
 def run_suite(options: Sequence[str], *, secrets: Mapping[str, str], more: Sequence[str] = ()) -> int:
     """Runs the suite with the plugin's `options`, and pytest's own `more`; the child's exit code.
 
+    An option and its value are one word (`--qp-out=DIR`): a word of its own pytest would take for a place of tests,
+    before it knows the plugin, and would load the conftest.py there.
+
     `secrets` travel as environment variables: a command line is readable by every user of the machine. SIGINT and
     SIGTERM are handed on, and the child is waited for: it cleans up and reports. The code is -SIGTERM when it had not
     begun yet.
@@ -43,7 +46,10 @@ def run_suite(options: Sequence[str], *, secrets: Mapping[str, str], more: Seque
     ]
     environment = {name: value for name, value in os.environ.items() if name not in DROPPED}
     environment |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1", **secrets}
-    with start(command, env=environment, stdin=subprocess.DEVNULL) as child, _handed_on(child):
+    children: list[subprocess.Popen[bytes]] = []
+    # Signals are heard from before the child is there: none falls between.
+    with _handed_on(children), start(command, env=environment, stdin=subprocess.DEVNULL) as child:
+        children.append(child)
         return child.wait()
 
 
@@ -52,12 +58,17 @@ QUIET = ("-qq", "--no-header", "--no-summary", "--show-capture=no", "--tb=short"
 
 
 @contextmanager
-def _handed_on(child: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """SIGINT and SIGTERM go to the child while the block runs: as SIGTERM, which ends an import without a traceback."""
+def _handed_on(children: "list[subprocess.Popen[bytes]]") -> Iterator[None]:
+    """SIGINT and SIGTERM go to the child while the block runs: as SIGTERM, which ends an import without a traceback.
+
+    Before there is a child they end the block as an interruption.
+    """
 
     def hand_on(_number: int, _frame: FrameType | None) -> None:
-        if child.poll() is None:
-            child.terminate()
+        if not children:
+            raise KeyboardInterrupt
+        if children[0].poll() is None:
+            children[0].terminate()
 
     before = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -17,7 +17,7 @@ from typing import Any
 from fixtures.pocket import Pocket, Server
 from fixtures.registry import find
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # What would reach the command from the machine that runs the tests.
 FOREIGN = ("SCAIGRID_", "QUEUEPROOF_", "PYTEST_", "COV_")
 LONGEST_S = 120

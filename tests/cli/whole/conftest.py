@@ -17,8 +17,14 @@ import pytest
 from fixtures.pocket import running
 from fixtures.registry import find
 
+<<<<<<< HEAD:tests/cli/conftest.py
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(Path(__file__).parent))  # the helpers that stand beside the tests
+=======
+for folder in (Path(__file__).parents[3], Path(__file__).parent):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+>>>>>>> house:tests/cli/whole/conftest.py
 
 import cli_run  # noqa: E402
 

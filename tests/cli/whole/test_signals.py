@@ -1,0 +1,145 @@
+"""Ctrl-C and SIGTERM half-way: what was gathered is kept, the server is left clean, and no process is left."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from cli_run import Serving, Started, alive, outcomes, queueproof, requirement, serving, wait_until
+
+from queueproof.evidence.history import read_history
+
+# Its cases wait for locks to lapse, so that there is a half-way.
+SLOW = requirement("SCOPE-1", "VIS-1", "VIS-2")
+
+
+def half_way(started: Started, run: Path) -> list[int]:
+    """Waits until claims are under way; the ids of all processes of the run."""
+
+    def claimed() -> bool:
+        history = run / "history-0.ndjson"
+        return history.is_file() and b'"verb":"claim","case":"VIS-' in history.read_bytes()
+
+    wait_until(lambda: claimed() or started.process.poll() is not None, "a claim")
+    assert started.process.poll() is None, started.ended()
+    return started.family()
+
+
+def interrupted(run: Path) -> dict[str, str]:
+    """Checks that the directory is whole, and says itself that it is not complete; its outcomes."""
+    results = json.loads((run / "results.json").read_bytes())
+    assert (results["exit_code"], results["complete"], results["verdict"]) == (130, False, "no-verdict")
+    assert "Interrupted" in results["summary"]
+    assert "nterrupted" in (run / "report.html").read_text()
+    assert (run / "junit.xml").is_file()
+    assert read_history(run).calls.height
+    return outcomes(results)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_half_way(tmp_path: Path, pocket: Serving, number: signal.Signals) -> None:
+    run = tmp_path / "run"
+    with Started("conformance", *SLOW, "--out", run, cwd=tmp_path, env=pocket.env) as started:
+        family = half_way(started, run)
+        assert pocket.slugs
+        started.signal(number)
+        ended = started.ended()
+    assert ended.code == 130, ended.out + ended.err
+    assert interrupted(run)["SCOPE-1"] in {"passed", "inconclusive"}
+    assert pocket.slugs == []
+    assert not any(map(alive, family))
+
+
+def test_the_whole_group_as_a_terminal_does_it(tmp_path: Path) -> None:
+    """Ctrl-C reaches every process of the terminal's group; the embedded server must not go before its clean-up."""
+    run = tmp_path / "run"
+    with Started("conformance", *SLOW, "--out", run, cwd=tmp_path) as started:
+        family = half_way(started, run)
+        assert len(family) >= 3
+        os.killpg(started.process.pid, signal.SIGINT)
+        ended = started.ended()
+    assert ended.code == 130, ended.out + ended.err
+    interrupted(run)
+    results = json.loads((run / "results.json").read_bytes())
+    assert results["clean_up"]["left"] == []
+    assert not any(map(alive, family))
+
+
+def test_a_second_ctrl_c_ends_a_clean_up_that_hangs(tmp_path: Path) -> None:
+    with serving("pocket") as server:
+        run = tmp_path / "run"
+        with Started("conformance", *SLOW, "--out", run, cwd=tmp_path, env=server.env) as started:
+            family = half_way(started, run)
+            asked = hang_on_delete(server)
+            started.signal(signal.SIGINT)
+            wait_until(lambda: asked, "the clean-up's DELETE")
+            started.signal(signal.SIGINT)
+            ended = started.ended()
+        assert ended.code == 130, ended.out + ended.err
+        interrupted(run)
+        assert json.loads((run / "results.json").read_bytes())["clean_up"]["left"]
+        assert not any(map(alive, family))
+
+
+def hang_on_delete(server: Serving) -> list[str]:
+    """From now on a DELETE is never answered; the list of those that came."""
+    asked: list[str] = []
+
+    async def delete_scope(_request: object) -> None:
+        asked.append("delete")
+        await asyncio.Event().wait()
+
+    server.server.delete_scope = delete_scope  # type: ignore[attr-defined]
+    return asked
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_before_anything_was_sent(tmp_path: Path, pocket: Serving, number: signal.Signals) -> None:
+    """While the suite is still being loaded there is nothing to keep, and nothing to clean up."""
+    with Started("conformance", *SLOW, "--out", "run", cwd=tmp_path, env=pocket.env) as started:
+        wait_until(lambda: len(started.family()) > 1 or started.process.poll() is not None, "the suite's process")
+        started.signal(number)
+        ended = started.ended()
+    assert ended.code == 130, ended.out + ended.err
+    assert pocket.slugs == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+def test_a_killed_run_is_cleaned_afterwards(tmp_path: Path, pocket: Serving) -> None:
+    """kill -9 of the suite itself: nothing could clean up, the ledger knows what is left."""
+    run = tmp_path / "run"
+    with Started("conformance", *SLOW, "--out", run, cwd=tmp_path, env=pocket.env) as started:
+        family = half_way(started, run)
+        for process in reversed(family):
+            os.kill(process, signal.SIGKILL)
+        started.process.wait()
+    wait_until(lambda: not any(map(alive, family)), "the end of the killed processes")
+    assert pocket.slugs
+    for format in ("text", "html", "junit", "markdown"):  # noqa: A001
+        report = queueproof("report", run, "--format", format, cwd=tmp_path)
+        assert report.code in {0, 2}, report.out + report.err
+    cleaned = queueproof("clean", run, cwd=tmp_path, env={"SCAIGRID_API_KEY": pocket.key})
+    assert (cleaned.code, cleaned.err) == (0, "")
+    assert "scopes taken away" in cleaned.out
+    assert pocket.slugs == []
+    again = queueproof("clean", run, cwd=tmp_path, env={"SCAIGRID_API_KEY": pocket.key})
+    assert (again.code, again.err) == (0, "")
+    assert "everything" in again.out
+    assert len(read_history(run).calls) > 0
+    assert not any(pocket.key.encode() in path.read_bytes() for path in run.iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+def test_kill_9_of_the_command_alone_still_cleans_up(tmp_path: Path, pocket: Serving) -> None:
+    """The suite's process hears of its parent's end, cleans up and goes."""
+    run = tmp_path / "run"
+    with Started("conformance", *SLOW, "--out", run, cwd=tmp_path, env=pocket.env) as started:
+        family = half_way(started, run)
+        started.signal(signal.SIGKILL)
+        started.process.wait()
+        wait_until(lambda: not any(map(alive, family)), "the end of the run's processes")
+    assert pocket.slugs == []
+    interrupted(run)
