@@ -157,10 +157,7 @@ def conformance(
     if junit is not None:
         claim_file(junit, "--junit")
     directory = RunDirectory.create(out, "conformance", new_run_id())
-<<<<<<< HEAD
     # One word an option: a value that stands alone is taken for a path, whose conftest.py pytest would load.
-=======
->>>>>>> house
     options = [f"--qp-out={working_path(directory.path)}", f"--qp-profile={profile}", f"--qp-slack={slack}"]
     options += [f"--qp-requirement={name}" for name in wanted]
     options += [f"--qp-fail-on={fail_on}"]
