@@ -46,13 +46,13 @@ async def test_an_empty_queue_gives_an_empty_list(case: Case) -> None:
     queue = await case.queue()
     await empty(case, queue, "a new queue")
     held = await queue.take_one(await queue.publish(), timeout_s=HOLD_S)
-    await empty(case, queue, "a queue whose only message is held")
+    await empty(case, queue, "a queue whose only message is held", held)
     await queue.complete(held)
     await empty(case, queue, "an emptied queue")
     await queue.take_one(await queue.publish())
 
 
-async def empty(case: Case, queue: Queue, what: str) -> None:
+async def empty(case: Case, queue: Queue, what: str, *held: Delivery) -> None:
     """Two claims of different size bring an empty list."""
     if queue.unsettled:
         raise Disturbed("a call of unknown result may have left a message")
@@ -64,6 +64,7 @@ async def empty(case: Case, queue: Queue, what: str) -> None:
                 break
         if exchange.answer is None or exchange.status in UNAVAILABLE:
             raise Disturbed(f"a claim was not answered: {exchange.told()}", evidence=(exchange.op,))
+        queue.holding(*held)
         case.require(
             exchange.answer.success and exchange.data == [],
             f"a claim on {what} was not answered with an empty list",

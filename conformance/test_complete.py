@@ -70,6 +70,8 @@ async def has_state(case: Case, queue: Queue, delivery: Delivery, state: str) ->
         return (await queue.read(delivery.message)).get("state")
 
     seen = await case.eventually(read, lambda value: value == state)
+    if state == "claimed":
+        queue.holding(delivery)
     doing = "a completed message's row shows" if state == "completed" else "a message that is still claimed shows"
     case.require(
         seen == state,
@@ -155,6 +157,7 @@ async def test_complete_lowers_the_claimed_count(case: Case) -> None:
     held = await queue.take(*messages[:4], batch_size=4, timeout_s=HOLD_S)
     held = list({delivery.message: delivery for delivery in held}.values())
     before = await settles(case, queue, len(held))
+    queue.holding(*held)
     if queue.unsettled:
         raise Disturbed("a call of unknown result may count too")
     if before != len(held):
@@ -168,6 +171,7 @@ async def test_complete_lowers_the_claimed_count(case: Case) -> None:
     for left, delivery in zip(reversed(range(len(held))), held, strict=True):
         exchange = await queue.complete(delivery)
         seen = await settles(case, queue, left)
+        queue.holding(*held)
         case.require(
             seen == left,
             "a completion did not lower depth_claimed by one",

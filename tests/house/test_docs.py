@@ -68,14 +68,5 @@ def test_links_lead_somewhere(path: Path) -> None:
             assert (path.parent / target).exists(), target
 
 
-def test_no_source_file_is_too_long() -> None:
-    long = {
-        str(path.relative_to(ROOT)): lines
-        for path in [*ROOT.glob("src/**/*.py"), *ROOT.glob("conformance/*.py")]
-        if (lines := path.read_text(encoding="utf-8").count("\n")) > 450
-    }
-    assert not long
-
-
 def test_the_command_line_is_a_typer_app() -> None:
     assert isinstance(cli.app, typer.Typer)

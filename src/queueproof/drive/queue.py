@@ -316,6 +316,12 @@ class Queue:
         """How long to wait before the next of many claims: longer where the server counts requests."""
         return max(usual_s, RATIONED_POLL_S) if self.world.client.budget.rate_limited else usual_s
 
+    def holding(self, *deliveries: Delivery) -> None:
+        """Ends the case as disturbed when one of the holds that a judgement rests on may be over by now."""
+        now_ns = time.monotonic_ns()
+        if any(now_ns > delivery.held_until_ns for delivery in deliveries):
+            raise Disturbed("it took so long that a hold may have lapsed meanwhile")
+
     @property
     def unsettled(self) -> bool:
         """Whether a call of unknown result may have left something here that the case does not know of."""
