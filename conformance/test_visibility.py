@@ -8,7 +8,7 @@ from queueproof.contract import wire
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.optional import tolerated
 from queueproof.drive.outcomes import UNDOCUMENTED, Disturbed, NotSupported
-from queueproof.drive.queue import Delivery, Message, Queue, double_hold
+from queueproof.drive.queue import EMPTY_IN_A_ROW, Delivery, Message, Queue, double_hold
 from queueproof.evidence.digest import same_json
 
 S = 1_000_000_000  # ns
@@ -196,16 +196,20 @@ async def returns(case: Case, queue: Queue, held: list[Delivery]) -> Delivery:
     due_ns = max(delivery.over_ns for delivery in held)
     late_ns = due_ns + round(case.world.bound_s * S)
     last = queue.latest[held[-1].message]
+    empty = 0  # claims in a row, sent after the bound, that brought nothing
     while missing:
         over = time.monotonic_ns() > max(late_ns, queue.unsure_until_ns + round(case.world.bound_s * S))
         claim = await queue.claim(10)
         for delivery in claim.deliveries:
             if missing.pop(delivery.message, None):
                 last = delivery
-        if missing and over and claim.sure and not claim.deliveries:
+        empty = empty + 1 if over and claim.sure and not claim.deliveries else 0
+        if missing and empty >= EMPTY_IN_A_ROW:
             first = next(iter(missing.values()))
             await queue.retried_out(first.message)
             await queue.take_one(await queue.publish())
+            if any(queue.latest[message] is not before for message, before in missing.items()):
+                raise Disturbed("what was missing came while the control was waited for")
             waited_s = (claim.exchange.inv_ns - first.over_ns) / S
             case.require(
                 False,
