@@ -83,10 +83,11 @@ class Queue:
         be there all the same, and is completed wherever it turns up.
         """
         token, correlation, sent = "", "", {}
+        keyed = fields.get("idempotency_key", self.world.dialect.publish_key_needed or None) is not None
 
         def request() -> wire.Request:
             nonlocal token, correlation, sent
-            if token and "idempotency_key" not in fields:
+            if token and not keyed:
                 self._perhaps.add(token)
                 self._under_way.discard(token)
                 token = ""
