@@ -19,8 +19,29 @@ JSON = st.recursive(
 )
 # Members that are read somewhere, so that drawn documents reach every branch.
 NAMES = st.sampled_from(
-    "data error meta id state status items attempts priority tier score qp request_id code retry_after next_cursor "
-    "pagination next cursor message_type type".split()
+    [
+        "data",
+        "error",
+        "meta",
+        "id",
+        "state",
+        "status",
+        "items",
+        "attempts",
+        "priority",
+        "tier",
+        "score",
+        "qp",
+        "request_id",
+        "code",
+        "retry_after",
+        "next_cursor",
+        "pagination",
+        "next",
+        "cursor",
+        "message_type",
+        "type",
+    ]
 )
 DOCUMENTS = st.recursive(
     JSON,

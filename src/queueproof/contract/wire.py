@@ -356,7 +356,4 @@ def retry_after_s(answer: Answer, *, now_s: float) -> float | None:
     value = answer.error.get("retry_after")
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
-    try:
-        return max(0.0, float(value))
-    except OverflowError:  # a whole number beyond any float
-        return float("inf")
+    return max(0.0, float(min(value, 1e9)))  # a whole number may be beyond any float
