@@ -101,10 +101,7 @@ def encode(value: Any) -> bytes:
 
 
 def segment(value: str) -> str:
-    """One path segment: whatever the id holds, it stays one segment ("." and ".." are escaped too).
-
-    A lone surrogate, which no URL can carry, becomes "?": the server is asked for an id that it does not have.
-    """
+    """One path segment, whatever the id holds; a lone surrogate, which no URL can carry, becomes "?"."""
     escaped = quote(value, safe="", errors="replace")
     return escaped.replace(".", "%2E") if value in {".", ".."} else escaped
 
