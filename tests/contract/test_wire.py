@@ -18,11 +18,31 @@ JSON = st.recursive(
     max_leaves=12,
 )
 # Members that are read somewhere, so that drawn documents reach every branch.
-WORDS = (
-    "data error meta id state status items attempts priority tier score qp request_id code retry_after next_cursor "
-    "pagination next cursor message_type type"
+NAMES = st.sampled_from(
+    [
+        "data",
+        "error",
+        "meta",
+        "id",
+        "state",
+        "status",
+        "items",
+        "attempts",
+        "priority",
+        "tier",
+        "score",
+        "qp",
+        "request_id",
+        "code",
+        "retry_after",
+        "next_cursor",
+        "pagination",
+        "next",
+        "cursor",
+        "message_type",
+        "type",
+    ]
 )
-NAMES = st.sampled_from(WORDS.split())
 DOCUMENTS = st.recursive(
     JSON,
     lambda children: st.dictionaries(NAMES, children, max_size=5) | st.lists(children, max_size=3),
