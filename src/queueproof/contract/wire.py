@@ -101,10 +101,7 @@ def encode(value: Any) -> bytes:
 
 
 def segment(value: str) -> str:
-    """One path segment: whatever the id holds, it stays one segment ("." and ".." are escaped too).
-
-    A lone surrogate, which no URL can carry, becomes "?": the server is asked for an id that it does not have.
-    """
+    """One path segment, whatever the id holds; a lone surrogate, which no URL can carry, becomes "?"."""
     escaped = quote(value, safe="", errors="replace")
     return escaped.replace(".", "%2E") if value in {".", ".."} else escaped
 
@@ -398,7 +395,4 @@ def retry_after_s(answer: Answer, *, now_s: float) -> float | None:
     value = answer.error.get("retry_after")
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
-    try:
-        return max(0.0, float(value))
-    except OverflowError:  # a whole number beyond any float
-        return float("inf")
+    return max(0.0, float(min(value, 1e9)))  # a whole number may be beyond any float

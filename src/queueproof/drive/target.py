@@ -41,7 +41,14 @@ def base_url(text: str) -> str:
     wrong = UsageError(f"{shown} is no address of a server", hint="write it like http://127.0.0.1:8000")
     try:
         parts = urlsplit(text)
-        _ = parts.port, httpx.URL(text)
+    except ValueError as error:
+        raise wrong from error
+    try:
+        _ = parts.port
+    except ValueError as error:
+        raise UsageError(f"{shown} has an impossible port", hint="ports go from 1 to 65535") from error
+    try:
+        httpx.URL(text)
     except (ValueError, httpx.InvalidURL) as error:
         raise wrong from error
     labels = (parts.hostname or "").removesuffix(".").split(".")

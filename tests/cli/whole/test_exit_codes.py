@@ -159,9 +159,6 @@ class TestUnreachable:
             ("always_html", "a web page instead of JSON"),
             ("redirect", "redirects to /login"),
             ("always_401", "refused the key"),
-            ("always_403", "may not create scopes"),
-            ("always_404", "404 NOT_FOUND"),
-            ("close_at_once", "cannot be used"),
         ],
     )
     def test_servers_that_are_no_queue(self, tmp_path: Path, name: str, said: str) -> None:
