@@ -1,17 +1,14 @@
 """ORD: in which order messages are handed out."""
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from queueproof.drive.case import Case, proves
+from queueproof.drive.ordering import in_order, spaced
 from queueproof.drive.outcomes import Blocked, NotSupported
-from queueproof.drive.queue import Delivery, Message, Queue
 
 HOLD_S = 60
-# Two publishes closer than this may share a time stamp, and then their order is not documented.
-APART_S = 0.008
 
 
 # Messages that differ in everything by which fifo ordering must not go.
@@ -112,49 +109,3 @@ async def by_score(case: Case, tier: str, *, batch_size: int, scores: Sequence[i
     found = await queue.take(*messages, batch_size=batch_size, timeout_s=HOLD_S)
     best_first = sorted(messages, key=lambda message: -int(message.fields["priority"]["score"]))
     in_order(case, queue, found, best_first, "of higher score", label=lambda m: str(m.fields["priority"]["score"]))
-
-
-async def spaced(queue: Queue, fields: Sequence[dict[str, Any]], *, root: str = "PUB-1") -> list[Message]:
-    """Publishes one after the other, far enough apart that no two share a time stamp."""
-    messages = []
-    for more in fields:
-        messages.append(await queue.publish(root=root, **more))
-        await asyncio.sleep(APART_S)
-    return messages
-
-
-def in_order(
-    case: Case,
-    queue: Queue,
-    found: Sequence[Delivery],
-    best_first: Sequence[Message],
-    better: str,
-    *,
-    label: Callable[[Message], str] = lambda message: message.token.rpartition(".")[2],
-) -> None:
-    """No first delivery came from an earlier claim than that of a better message that was there all the while.
-
-    Places within one answer are not compared, nor is a message that an unseen claim may have held (its attempts say
-    so, or, where a server shows none, the existence of such a claim).
-    """
-    place = {message: number for number, message in enumerate(best_first)}
-    firsts: list[Delivery] = []
-    for delivery in found:
-        surely_first = delivery.attempts == 1 or (not queue.unsure_until_ns and "attempts" not in delivery.item)
-        if surely_first and delivery.message not in {first.message for first in firsts}:
-            firsts.append(delivery)
-    for late in firsts:
-        for early in firsts:
-            overtook = (
-                early.claim.ret_ns < late.claim.inv_ns
-                and place[early.message] > place[late.message]
-                and late.message.publish.ret_ns < early.claim.inv_ns
-            )
-            case.require(
-                not overtook,
-                f"a message was handed out before one {better}",
-                expected=f"in the order {' '.join(label(message) for message in best_first)}",
-                seen=f"in the order {' '.join(label(delivery.message) for delivery in firsts)}",
-                proof=f"the claim of {label(early.message)} returned before that of {label(late.message)} was sent",
-                evidence=(late.message.publish, early.message.publish, early.claim, late.claim),
-            )

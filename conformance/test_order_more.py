@@ -3,16 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
 
 from queueproof.contract import wire
 from queueproof.drive.case import Case, proves
 from queueproof.drive.optional import publish_with
-from queueproof.drive.queue import Delivery, Message, Queue
+from queueproof.drive.ordering import APART_S, in_order, spaced
+from queueproof.drive.queue import Message
 
 HOLD_S = 60
-# Two publishes closer than this may share a time stamp, and then their order is not documented.
-APART_S = 0.008
 
 # A server may raise messages that have waited (priority_aging, its formula is unknown): only fresh ones are compared.
 FRESH_NS = 5_000_000_000
@@ -62,7 +60,7 @@ async def by_deadline(case: Case, *, batch_size: int, zones: Sequence[timezone] 
         await asyncio.sleep(APART_S)
     found = await queue.take(*messages, batch_size=batch_size, timeout_s=HOLD_S)
     earliest_first = sorted(messages, key=lambda message: moments[message])
-    in_order(case, queue, found, earliest_first, "of earlier deadline", lambda m: m.fields["deadline"])
+    in_order(case, queue, found, earliest_first, "of earlier deadline", label=lambda m: str(m.fields["deadline"]))
 
 
 # Each tier with the score that would place it last if tiers did not count, published in this order.
@@ -88,7 +86,15 @@ async def by_rank(case: Case, ranks: Sequence[tuple[str, int]], *, batch_size: i
     found = await queue.take(*messages, batch_size=batch_size, timeout_s=HOLD_S)
     best_first = sorted(messages, key=lambda m: wire.TIERS.index(m.fields["priority"]["tier"]))
     place = {message: wire.TIERS.index(message.fields["priority"]["tier"]) for message in messages}
-    in_order(case, queue, found, best_first, "of a higher tier", lambda m: m.fields["priority"]["tier"], place)
+    in_order(
+        case,
+        queue,
+        found,
+        best_first,
+        "of a higher tier",
+        label=lambda m: str(m.fields["priority"]["tier"]),
+        places=place,
+    )
 
 
 @proves("ORD-5")
@@ -109,7 +115,7 @@ async def test_priority_does_not_reorder_fifo(case: Case) -> None:
             found,
             messages,
             "published earlier",
-            lambda m: "{tier}:{score}".format_map(m.fields["priority"]),
+            label=lambda m: "{tier}:{score}".format_map(m.fields["priority"]),
         )
 
 
@@ -124,51 +130,4 @@ async def test_equal_scores_keep_their_arrival(case: Case) -> None:
         queue.ordering = ""  # equal ranks: this case alone judges it
         messages = await spaced(queue, [dict(fields) for _ in range(12)])
         found = await queue.take(*messages, timeout_s=HOLD_S)
-        in_order(case, queue, found, messages, "published earlier", lambda m: m.token.rpartition(".")[2])
-
-
-async def spaced(queue: Queue, fields: Sequence[dict[str, Any]]) -> list[Message]:
-    """Publishes one after the other, far enough apart that no two share a time stamp."""
-    messages = []
-    for more in fields:
-        messages.append(await queue.publish(**more))
-        await asyncio.sleep(APART_S)
-    return messages
-
-
-def in_order(
-    case: Case,
-    queue: Queue,
-    found: Sequence[Delivery],
-    best_first: Sequence[Message],
-    better: str,
-    label: Any,
-    place: dict[Message, int] | None = None,
-) -> None:
-    """No first delivery came from an earlier claim than that of a better message that was there all the while.
-
-    `place`: where each message belongs (default: its number in `best_first`); those of one place are not compared, nor
-    those of one answer, nor a message that an unseen claim may have held: its attempts say so, or where a server shows
-    none, the existence of such a claim.
-    """
-    places = place or {message: number for number, message in enumerate(best_first)}
-    firsts: dict[Message, Delivery] = {}
-    for delivery in found:
-        if delivery.attempts == 1 or (not queue.unsure_until_ns and "attempts" not in delivery.item):
-            firsts.setdefault(delivery.message, delivery)
-    for late in firsts.values():
-        for early in firsts.values():
-            overtook = (
-                early.claim.ret_ns < late.claim.inv_ns
-                and places[early.message] > places[late.message]
-                and late.message.publish.ret_ns < early.claim.inv_ns
-                and early.claim.ret_ns - early.message.publish.inv_ns < FRESH_NS
-            )
-            case.require(
-                not overtook,
-                f"a message was handed out before one {better}",
-                expected=f"in the order {' '.join(label(message) for message in best_first)}",
-                seen=f"in the order {' '.join(label(message) for message in firsts)}",
-                proof=f"the claim of {label(early.message)} returned before that of {label(late.message)} was sent",
-                evidence=(late.message.publish, early.message.publish, early.claim, late.claim),
-            )
+        in_order(case, queue, found, messages, "published earlier")

@@ -3,8 +3,9 @@
 from typing import Any
 
 from queueproof.contract import wire
-from queueproof.drive.case import Case, proves, spell
-from queueproof.drive.outcomes import Inconclusive, NotSupported
+from queueproof.drive.case import Case, proves
+from queueproof.drive.optional import listed
+from queueproof.drive.outcomes import NotSupported
 from queueproof.evidence.operation import Result
 
 
@@ -84,27 +85,6 @@ async def taken(case: Case, scope: str) -> None:
             evidence=(again, exchange),
         )
     raise NotSupported("the list of queues shows no system queue; their slugs are taken")
-
-
-async def listed(case: Case, scope: str) -> list[dict[str, Any]]:
-    """Every queue of a scope, over all pages."""
-    found: list[dict[str, Any]] = []
-    cursor = ""
-    for _ in range(20):
-        page = {"cursor": cursor} if cursor else {}
-        exchange = await case.send(wire.list_queues(scope, **page))
-        if exchange.unsupported:
-            raise NotSupported(f"the list of a scope's queues answers {exchange.told()}", evidence=(exchange.op,))
-        if not exchange.ok or exchange.answer is None:
-            continue
-        rows = wire.rows(exchange.data)
-        if rows is None:
-            raise Inconclusive(f"the list of queues is no list: {spell(exchange.data, 120)}", evidence=(exchange.op,))
-        found += [row for row in rows if isinstance(row, dict)]
-        cursor = wire.next_cursor(exchange.answer.document)
-        if not cursor:
-            break
-    return found
 
 
 def names_of(row: dict[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ from queueproof.evidence.margins import certain_hold_ns
 S = 1_000_000_000  # ns
 HOLD_S = 60
 # Longer than any slack: what comes back before was given back, and did not lapse.
-LONG_HOLD_S = 120
+LONG_HOLD_S = 60
 # Whether a release backs off is not documented: so long may the message take, and is still back before its timeout.
 BACKOFF_S = 20.0
 

@@ -151,7 +151,9 @@ async def _against(
     recorder = Recorder(writer, secrets=(target.key, *target.keys.values()))
     client = Client(target.url, target.key, recorder=recorder, budget=RequestBudget(), run=run)
     ledger = Ledger(directory.path / LEDGER)
-    world = World(run=run, client=client, keys=target.keys, slack_s=settings.slack_s, ledger=ledger)
+    world = World(
+        run=run, client=client, keys=target.keys, slack_s=settings.slack_s, ours=target.kind != "url", ledger=ledger
+    )
     complete = True
     error: QueueproofError | None = None
     ended: list[Ended] = []

@@ -30,7 +30,7 @@ def tolerated() -> Iterator[None]:
 async def queue_with(case: Case, *, scope: str = "", shown: str = "", **fields: Any) -> Queue:
     """A queue created with fields of which no page says that they are taken there; not supported where they are not.
 
-    `shown`: a field that has to be on the queue's row: what is neither refused nor shown was perhaps never read.
+    `shown`: a field that the queue's row has to show as asked for: what is passed over in silence was never promised.
     """
     try:
         queue = await case.queue(scope=scope, root=UNDOCUMENTED, **fields)
@@ -42,8 +42,11 @@ async def queue_with(case: Case, *, scope: str = "", shown: str = "", **fields: 
         row = queue.created.data
         if not isinstance(row, dict) or shown not in row:
             row = (await answered(case, wire.read_queue(queue.scope, queue.id))).data
-        if not isinstance(row, dict) or row.get(shown) is None:
-            raise NotSupported(f"the queue's row shows no {shown}: it may not be known", evidence=(queue.created.op,))
+        if not isinstance(row, dict) or row.get(shown) != fields[shown]:
+            raise NotSupported(
+                f"the queue's row does not show the {shown} that was asked for: creation may not take it",
+                evidence=(queue.created.op,),
+            )
     return queue
 
 

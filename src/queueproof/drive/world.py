@@ -43,6 +43,7 @@ class World:
     client: Client
     keys: Mapping[str, str] = field(default_factory=dict)
     slack_s: float = DEFAULT_SLACK_S
+    ours: bool = False  # the run itself started the server, so that nobody else's work can suffer
     dialect: Dialect = field(default_factory=Dialect)
     ledger: Ledger
     queues: list["Queue"] = field(default_factory=list)  # every queue that a case made

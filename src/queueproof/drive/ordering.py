@@ -1,0 +1,60 @@
+"""What the ORD cases share: publishing far enough apart, and reading an inversion off deliveries soundly."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from queueproof.drive.case import Case
+from queueproof.drive.outcomes import Disturbed
+from queueproof.drive.queue import Delivery, Message, Queue
+
+# Two publishes closer than this may share a time stamp, and then their order is not documented.
+APART_S = 0.008
+
+
+async def spaced(queue: Queue, fields: Sequence[dict[str, Any]], *, root: str = "PUB-1") -> list[Message]:
+    """Publishes one after the other, far enough apart that no two share a time stamp."""
+    messages = []
+    for more in fields:
+        messages.append(await queue.publish(root=root, **more))
+        await asyncio.sleep(APART_S)
+    return messages
+
+
+def in_order(
+    case: Case,
+    queue: Queue,
+    found: Sequence[Delivery],
+    best_first: Sequence[Message],
+    better: str,
+    *,
+    label: Callable[[Message], str] = lambda message: message.token.rpartition(".")[2],
+    places: Mapping[Message, int] | None = None,
+) -> None:
+    """Ends the case as violated when a claim brought a message while a better one was there, and not yet delivered.
+
+    `places`: where each message belongs (default: its number in `best_first`); those of one place are not compared, nor
+    those of one answer, nor redeliveries. A claim of unknown result may have held a better one: the case starts anew.
+    """
+    if queue.unsure_until_ns:
+        raise Disturbed("a claim of unknown result may have held a message")
+    place = places or {message: number for number, message in enumerate(best_first)}
+    firsts: dict[Message, Delivery] = {}
+    for delivery in found:
+        if delivery.attempts == 1 or "attempts" not in delivery.item:
+            firsts.setdefault(delivery.message, delivery)
+    for late in firsts.values():
+        for early in firsts.values():
+            overtook = (
+                early.claim.ret_ns < late.claim.inv_ns
+                and place[early.message] > place[late.message]
+                and late.message.publish.ret_ns < early.claim.inv_ns
+            )
+            case.require(
+                not overtook,
+                f"a message was handed out before one {better}",
+                expected=f"in the order {' '.join(label(message) for message in best_first)}",
+                seen=f"in the order {' '.join(label(message) for message in firsts)}",
+                proof=f"the claim of {label(early.message)} returned before that of {label(late.message)} was sent",
+                evidence=(late.message.publish, early.message.publish, early.claim, late.claim),
+            )
