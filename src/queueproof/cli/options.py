@@ -1,0 +1,28 @@
+"""Options that several commands share, and how a wrong choice is said."""
+
+from typing import Annotated, Any
+
+import typer
+
+from queueproof.errors import UsageError
+
+TARGET = "The server"
+LOAD = "The load"
+VERDICT = "The verdict"
+OUTPUT = "Output"
+
+Url = Annotated[str, typer.Option(envvar="SCAIGRID_HOST", help="Its base address.", rich_help_panel=TARGET)]
+Kind = Annotated[str, typer.Option("--target", help="A server to start: embedded or services.", rich_help_panel=TARGET)]
+ApiKey = Annotated[
+    str,
+    typer.Option(envvar="SCAIGRID_API_KEY", show_envvar=True, help="A key with all rights.", rich_help_panel=TARGET),
+]
+
+
+def key_option(name: str, what: str) -> Any:
+    return typer.Option(f"--{name}-key", envvar=f"QUEUEPROOF_{name.upper()}_KEY", help=what, rich_help_panel=TARGET)
+
+
+def choose(option: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise UsageError(f"{option} {value} is no choice", hint=f"choose one of {', '.join(choices)}")

@@ -1,0 +1,25 @@
+"""`queueproof report`: a run told again from its directory."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from queueproof.cli.app import app, readable
+from queueproof.cli.options import OUTPUT
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="A run directory, for example reports/latest.")],
+    format: Annotated[  # noqa: A002 -- the option's name
+        str, typer.Option(help="text, html, junit, markdown or json.", rich_help_panel=OUTPUT)
+    ] = "text",
+) -> None:
+    """Prints the report of a run, made again from its directory."""
+    from queueproof.report.write import render
+
+    content = render(run, format).encode("utf-8", "replace")
+    with readable():
+        sys.stdout.buffer.write(content)
