@@ -119,6 +119,7 @@ def test_the_commands_of_a_document_work(document: Path, tmp_path: Path) -> None
         }
         ended = subprocess.run(
             ["bash", "-x", "-c", script],
-            cwd=checkout(tmp_path / "checkout"), env=environment, capture_output=True, text=True, timeout=240, check=False,
+            cwd=checkout(tmp_path / "checkout"), env=environment, timeout=240,
+            capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-5000:]

@@ -1,4 +1,4 @@
-"""The catalogue of requirements as a page: docs/requirements.md, made from the data by `python -m queueproof.report.catalogue`."""
+"""The catalogue of requirements as a page, docs/requirements.md, made from the data."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -8,13 +8,13 @@ from queueproof.contract.requirements import Requirement, catalogue
 
 HEAD = """# The requirements
 
-What a server is held to, sentence by sentence: {count} requirements, of which {gating} can fail a server. This page is made from
-`src/queueproof/contract/requirements.toml` by `python -m queueproof.report.catalogue > docs/requirements.md`.
+What a server is held to, sentence by sentence: {count} requirements, of which {gating} can fail a server. This page is
+made from `src/queueproof/contract/requirements.toml` by `python -m queueproof.report.catalogue > docs/requirements.md`.
 
-A requirement is never renumbered and its id is never given to another. **Gates** tells whether a failure fails the server: a MUST of
-the profiles core, extended and optional does, unless it rests on our own reading (*inferred*); a SHOULD is told, and fails a run
-only with `--fail-on should`. **Known**: *documented* (the pages named under Evidence say it), *derived* (it follows from what they
-say), *inferred* (our reading).
+A requirement is never renumbered and its id is never given to another. **Gates** tells whether a failure fails the
+server: a MUST of the profiles core, extended and optional does, unless it rests on our own reading (*inferred*); a
+SHOULD is told, and fails a run only with `--fail-on should`. **Known**: *documented* (the pages named after it say it),
+*derived* (it follows from what they say), *inferred* (our reading).
 """
 
 
