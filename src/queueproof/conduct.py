@@ -11,6 +11,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from queueproof.checks.all import run_all
 from queueproof.checks.finding import Finding
 from queueproof.checks.order import Ordering
@@ -21,7 +23,9 @@ from queueproof.drive.engine import CaseSpec, Ended, run_cases
 from queueproof.drive.interruption import interruptible, until
 from queueproof.drive.limits import RequestBudget
 from queueproof.drive.noise import LagMeter, certificate
+from queueproof.drive.observe import observing
 from queueproof.drive.preflight import check_target
+from queueproof.drive.questions_more import questions
 from queueproof.drive.recorder import Recorder
 from queueproof.drive.sweep import sweep
 from queueproof.drive.target import SERVER_LOG, Target, at_url, base_url, open_target
@@ -33,6 +37,7 @@ from queueproof.evidence.results import (
     CaseResult,
     CleanUp,
     Noise,
+    Observation,
     Outcome,
     RequirementResult,
     Results,
@@ -66,6 +71,7 @@ class Settings:
     junit: Path | None = None
     command: str = ""  # how to run the same again, without secrets
     options: Mapping[str, object] = field(default_factory=dict)
+    observe: bool = True  # look at what the contract leaves open as well
     reports: bool = True  # write report.html and junit.xml
     target: "Callable[[Path | None], AbstractAsyncContextManager[Target]] | None" = None  # a target of the caller's
 
@@ -154,11 +160,14 @@ async def _against(
     complete = True
     error: QueueproofError | None = None
     ended: list[Ended] = []
+    observed: tuple[Observation, ...] = ()
     try:
         async with LagMeter() as meter:
             try:
                 await until(interrupted, check_target(world))
-                ended = await until(interrupted, run_cases(world, specs, meter, done=done)) or []
+                async with observing(world, questions() if settings.observe else ()) as looks:
+                    ended = await until(interrupted, run_cases(world, specs, meter, done=done)) or []
+                    observed = await until(interrupted, looks.end()) or looks.told()
                 await until(interrupted, sweep(world))
             except QueueproofError as stopped:
                 error = stopped
@@ -179,7 +188,7 @@ async def _against(
         slack_s=settings.slack_s,
     )
     judgement = _judge(settings, ended, findings, complete=complete)
-    return _results(judgement, complete, noise, cleaned), ended, None
+    return msgspec.structs.replace(_results(judgement, complete, noise, cleaned), observations=observed), ended, None
 
 
 def _judge(settings: Settings, ended: Sequence[Ended], findings: Sequence[Finding], *, complete: bool) -> Judgement:

@@ -195,6 +195,7 @@ def _settings(config: pytest.Config) -> Settings:
         keys={name: key for name, key in keys.items() if key},
         slack_s=option("--qp-slack"),
         fail_on=option("--qp-fail-on"),
+        observe=not option("--qp-requirement"),  # one promise is looked at alone, and quickly
         allow_inconclusive=option("--qp-allow-inconclusive"),
         out=option("--qp-out"),
         junit=option("--qp-junit"),

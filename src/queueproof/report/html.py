@@ -6,7 +6,6 @@ page's own policy allows no script but ours (by its hash) and no connection at a
 
 import base64
 import hashlib
-import json
 import re
 from collections import Counter
 from functools import cache
@@ -140,7 +139,7 @@ def _environment() -> Environment:
         seconds=lambda value: f"{value:.3f} s",
         duration=load.duration,
         counted=count,
-        pretty=_value,
+        pretty=words.value,
         sources=words.sources,
         known=lambda value: words.KNOWN.get(value, value),
     )
@@ -165,15 +164,6 @@ def _ticks(value: str) -> Markup:
     return Markup("").join(
         Markup("<code>{}</code>").format(piece) if number % 2 else escape(piece) for number, piece in enumerate(pieces)
     )
-
-
-def _value(value: Any) -> str:
-    """An observation's value in words, or as JSON."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
-        return ", ".join(value)
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _grid(story: Story) -> tuple[list[str], list[tuple[str, list[list[Card]]]]]:
