@@ -14,9 +14,9 @@ from pathlib import Path
 import msgspec
 
 from queueproof.evidence.history import clock_domain
-from queueproof.evidence.operation import Clock, Invoke, Mark, Record, Return
+from queueproof.evidence.operation import Clock, Invoke, Mark, Record, Return, Shape
 
-WINDOW = 1 << 20  # bytes of the file that are mapped at a time: some 5,000 records
+WINDOW = 1 << 20  # bytes of the file that are mapped at a time: some 10,000 records
 
 
 class Ledger:
@@ -33,6 +33,7 @@ class Ledger:
         self._on_failure = on_failure
         self._encode = msgspec.json.Encoder().encode
         self._op = 0
+        self._shapes: dict[tuple[object, ...], int] = {}
         self._descriptor = -1
         self._map: mmap.mmap | None = None
         self._base = 0  # where in the file the window begins …
@@ -53,6 +54,20 @@ class Ledger:
         """The next operation's number."""
         self._op += 1
         return self._op
+
+    def shape(self, of: str, *names: str, **common: str | float | None) -> int:
+        """The number of a shape (evidence/operation.py), written when it is new."""
+        key = (of, names, *common.items())
+        number = self._shapes.get(key, 0)
+        if not number:
+            self._shapes[key] = number = len(self._shapes) + 1
+            if self._descriptor >= 0 and self._put(Shape(number=number, of=of, names=names, common=common)):
+                self.records -= 1  # it is none
+        return number
+
+    def brief(self, *values: str | int) -> bool:
+        """A record by its shape: number and values. False when it could not be written: then it must not leave."""
+        return self._put(values) if self._descriptor >= 0 else self.failure is None
 
     def invoke(self, record: Invoke) -> bool:
         """Before the request leaves; False when it could not be written: then it must not leave."""
@@ -77,7 +92,7 @@ class Ledger:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def _put(self, record: Record) -> bool:
+    def _put(self, record: Record | Shape | tuple[str | int, ...]) -> bool:
         line = self._encode(record) + b"\n"
         end = self._at + len(line)
         if end > self._room:
