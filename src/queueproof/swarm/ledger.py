@@ -29,7 +29,6 @@ class Ledger:
         """
         self.failure: OSError | None = None
         self.records = 0
-        self.size = 0  # bytes written
         self._on_failure = on_failure
         self._encode = msgspec.json.Encoder().encode
         self._op = 0
@@ -45,6 +44,11 @@ class Ledger:
             self._put(
                 Clock(domain=clock_domain(), at_ns=now_ns, wall_us=time.time_ns() // 1000, run=run, writer=writer)
             )
+
+    @property
+    def size(self) -> int:
+        """Bytes written."""
+        return self._base + self._at
 
     @property
     def kept(self) -> bool:
@@ -67,7 +71,17 @@ class Ledger:
 
     def brief(self, *values: str | int) -> bool:
         """A record by its shape: number and values. False when it could not be written: then it must not leave."""
-        return self._put(values) if self._descriptor >= 0 else self.failure is None
+        if self._descriptor < 0:
+            return self.failure is None
+        line = self._encode(values) + b"\n"
+        at = self._at
+        end = at + len(line)
+        if end > self._room:
+            return self._put(values)
+        self._map[at:end] = line  # type: ignore[index]  # there is room, so there is a map
+        self._at = end
+        self.records += 1
+        return True
 
     def invoke(self, record: Invoke) -> bool:
         """Before the request leaves; False when it could not be written: then it must not leave."""
@@ -106,7 +120,6 @@ class Ledger:
             end = self._at + len(line)
         self._map[self._at : end] = line  # type: ignore[index]  # `_advance` has made it
         self._at = end
-        self.size = self._base + end
         self.records += 1
         return True
 
@@ -115,10 +128,13 @@ class Ledger:
         if self._map is not None:
             self._map.close()
             self._map = None
-        self._base = self.size // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
-        self._at = self.size - self._base
-        self._room = self._at + max(WINDOW, length)
-        _take_room(self._descriptor, self.size, self._base + self._room - self.size)
+        size = self.size
+        self._base = size // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
+        self._at = size - self._base
+        self._room = 0  # until it is there
+        room = self._at + max(WINDOW, length)
+        _take_room(self._descriptor, size, self._base + room - size)
+        self._room = room
         self._map = mmap.mmap(self._descriptor, self._room, offset=self._base)
 
 
