@@ -22,6 +22,7 @@ def load(options: LoadOptions, *, url: str = "", kind: str = "", key: str = "", 
     """
     planned = scenario.load(options.scenario)
     wanted = objectives.parse_all([*planned.objectives, *options.objectives])
+    abort = objectives.abort_when(options.abort_on)
     scenario.adjusted(planned, rate=options.rate, duration_s=options.duration_s, users=options.users)
 
     def judge(directory: Path, ended: Ended) -> Results:
@@ -36,6 +37,7 @@ def load(options: LoadOptions, *, url: str = "", kind: str = "", key: str = "", 
             api_key=target.key,
             judge=judge,
             live=live,
+            abort=abort,
             target=_described(target),
             command=command,
         )

@@ -55,7 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("queueproof", "queueproof: conformance of a ScaiQueue server")
     text = group.addoption
     text("--qp-url", default=os.environ.get("SCAIGRID_HOST", ""), help="the server's base address")
-    text("--qp-target", default="", help="a server to start when there is no address: embedded or services")
+    text("--qp-target", default="", help="a server to start when there is no address: embedded, services or stack")
     text("--qp-api-key", default="", help="API key with all rights (default: SCAIGRID_API_KEY)")
     for name in KEY_NAMES:
         text(f"--qp-{name}-key", default="", help=f"a key with fewer rights (default: QUEUEPROOF_{name.upper()}_KEY)")
@@ -195,6 +195,7 @@ def _settings(config: pytest.Config) -> Settings:
         keys={name: key for name, key in keys.items() if key},
         slack_s=option("--qp-slack"),
         fail_on=option("--qp-fail-on"),
+        observe=not option("--qp-requirement"),  # one promise is looked at alone, and quickly
         allow_inconclusive=option("--qp-allow-inconclusive"),
         out=option("--qp-out"),
         junit=option("--qp-junit"),

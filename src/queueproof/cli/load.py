@@ -29,6 +29,14 @@ def load(
             metavar="EXPR", help='Like "claim.response.p99 < 50ms"; may be repeated.', rich_help_panel=VERDICT
         ),
     ] = None,
+    abort_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="EXPR",
+            help='End a hopeless run early, like "errors > 5%"; may be repeated.',
+            rich_help_panel=VERDICT,
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The run directory.", rich_help_panel=OUTPUT)] = None,
 ) -> None:
     """Puts a load on a server in an open model, and checks that everything it did was right."""
@@ -44,6 +52,7 @@ def load(
         duration_s=None if duration is None else conduct_load.duration(duration),
         processes=processes,
         objectives=tuple(objective or ()),
+        abort_on=tuple(abort_on or ()),
         out=out,
     )
     words = ["queueproof", "load", scenario]
@@ -53,6 +62,7 @@ def load(
     words += ["--duration", duration] if duration is not None else []
     words += ["--processes", str(processes)] if processes != 1 else []
     words += [word for wanted in objective or () for word in ("--objective", f"'{wanted}'")]
+    words += [word for condition in abort_on or () for word in ("--abort-on", f"'{condition}'")]
     run = conduct_load.load(options, url="" if target else url, kind=target, key=api_key, command=" ".join(words))
     show(load_story(run.directory.path))
     raise typer.Exit(run.results.exit_code)

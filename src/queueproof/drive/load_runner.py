@@ -42,6 +42,7 @@ class LoadOptions:
     duration_s: float | None = None
     processes: int = 1
     objectives: tuple[str, ...] = ()
+    abort_on: tuple[str, ...] = ()  # conditions that end the load early (verdict/objectives.py, abort_when)
     out: Path | None = None
 
 

@@ -37,6 +37,7 @@ def markdown(story: Story) -> str:
         blocks.append(f"**Blocked by {code(root)}** ({len(cards)}): {names}")
     for group in (Group.KNOWN, Group.FIXED, Group.TOLD, Group.INCONCLUSIVE, Group.NOT_RUN, Group.NOT_SUPPORTED):
         blocks += _folded(group, story.group(group))
+    blocks += _observations(story)
     blocks += _foot(story)
     document = "\n\n".join(blocks) + "\n"
     return document if len(document) <= _LIMIT else f"{document[:_LIMIT]}\n\n… cut off here; report.html has the rest\n"
@@ -125,6 +126,16 @@ def _notes(cards: list[Card]) -> list[str]:
 def _row(card: Card) -> str:
     reason = " · ".join(filter(None, (card.known_failure, card.summary))) or card.statement
     return f"| {words.SIGNS[card.outcome]} {code(card.id)} | {text(reason, 300)} |\n"
+
+
+def _observations(story: Story) -> list[str]:
+    told = story.results.observations if story.results else ()
+    if not told:
+        return []
+    rows = "".join(f"| {code(o.id)} | {text(o.statement, 300)} | {code(words.value(o.value))} |\n" for o in told)
+    title = f"Observations: what the contract leaves open ({len(told)})"
+    table = f"| question | | here |\n| --- | --- | --- |\n{rows}".rstrip()
+    return [f"<details><summary>{title}</summary>\n\n{table}\n\n</details>"]
 
 
 def _load(story: Story) -> list[str]:

@@ -5,7 +5,6 @@ Every value that a template prints goes through `plain`, then through the escapi
 
 import base64
 import hashlib
-import json
 import re
 from functools import cache
 from importlib import resources
@@ -45,7 +44,7 @@ def environment() -> Environment:
         seconds=lambda value: f"{value:.3f} s",
         duration=load.duration,
         counted=count,
-        pretty=in_words,
+        pretty=words.value,
         sources=words.sources,
         known=lambda value: words.KNOWN.get(value, value),
     )
@@ -70,12 +69,3 @@ def ticks(value: str) -> Markup:
     return Markup("").join(
         Markup("<code>{}</code>").format(piece) if number % 2 else escape(piece) for number, piece in enumerate(pieces)
     )
-
-
-def in_words(value: Any) -> str:
-    """An observation's value in words, or as JSON."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
-        return ", ".join(value)
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

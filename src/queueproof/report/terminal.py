@@ -70,12 +70,12 @@ def wants_ascii(stream: TextIO) -> bool:
 def show(story: Story, stream: TextIO | None = None) -> None:
     """Writes the run to `stream` (standard output), as wide as the terminal and as colourful as it likes."""
     out = stream if stream is not None else sys.stdout
-    width = _terminal_width(out)
+    width = terminal_width(out)
     out.write(render(story, width=width, colour=wants_colour(out), ascii_only=wants_ascii(out)))
     out.flush()
 
 
-def _terminal_width(stream: TextIO) -> int:
+def terminal_width(stream: TextIO) -> int:
     try:
         return os.get_terminal_size(stream.fileno()).columns
     except (OSError, ValueError):
@@ -265,6 +265,7 @@ class _Page:
             rows += [
                 ("harness", words.noise(story.results.noise)),
                 ("left behind", words.clean_up(story.results.clean_up)),
+                ("observed", words.observed(story.results.observations, REPORT)),
             ]
         rows.append(("again", story.command))
         self._in(self._pairs(rows), 2)
