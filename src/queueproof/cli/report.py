@@ -19,8 +19,15 @@ def report(
     json: Json = False,
 ) -> None:
     """Prints the report of a run, made again from its directory."""
+    from queueproof.report.github import unheard
+    from queueproof.report.story import load_story
+    from queueproof.report.terminal import show
     from queueproof.report.write import render
 
+    if format == "text" and not json:
+        with readable(), unheard(sys.stdout):
+            show(load_story(run))
+        return
     content = render(run, "json" if json else format).encode("utf-8", "replace")
     with readable():
         sys.stdout.buffer.write(content)
