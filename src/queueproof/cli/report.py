@@ -14,7 +14,7 @@ from queueproof.cli.options import OUTPUT
 def report(
     run: Annotated[Path, typer.Argument(help="A run directory, for example reports/latest.")],
     format: Annotated[  # noqa: A002 -- the option's name
-        str, typer.Option(help="text, html, junit, markdown or json.", rich_help_panel=OUTPUT)
+        str, typer.Option(help="text, html, contract, junit, markdown or json.", rich_help_panel=OUTPUT)
     ] = "text",
 ) -> None:
     """Prints the report of a run, made again from its directory."""
