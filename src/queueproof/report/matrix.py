@@ -14,7 +14,6 @@ from queueproof.evidence.results import Outcome, RequirementResult, Results
 from queueproof.evidence.run import MANIFEST, RESULTS, Manifest, RunDirectory
 from queueproof.report import words
 from queueproof.report.again import command_of, harmless
-from queueproof.report.page import in_words
 from queueproof.report.text import count, plain
 
 # What a target may say of itself, in the order in which it names it; addresses and keys are told elsewhere.
@@ -202,7 +201,7 @@ def _observed(implementations: Sequence[Implementation]) -> list[Observed]:
         Observed(
             id=name,
             statement=statements[name],
-            values=tuple(plain(in_words(each[name]), 200) if name in each else "" for each in answers),
+            values=tuple(plain(words.value(each[name]), 200) if name in each else "" for each in answers),
         )
         for name in order
     ]
