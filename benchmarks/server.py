@@ -22,11 +22,11 @@ from typing import Any
 
 import uvloop
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench import beanstalkd, postgres
-from bench.cycles import Http, Measured, rounds
-from bench.running import Served, child, reference, stack_services
+from benchmarks.bench import beanstalkd, postgres
+from benchmarks.bench.cycles import Http, Measured, rounds
+from benchmarks.bench.running import Served, child, reference, stack_services
 
 from scaiqueue_reference.broker import Broker
 from scaiqueue_reference.clock import Clock

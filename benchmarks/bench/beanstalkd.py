@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bench.cycles import Measured, rounds
+from benchmarks.bench.cycles import Measured, rounds
 
 _START_S = 10
 

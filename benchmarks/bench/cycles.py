@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.running import Served, cpu_s
+from benchmarks.bench.running import Served, cpu_s
 
 BASE = "/v1/modules/scaiqueue"
 WARM_UP_S = 0.7

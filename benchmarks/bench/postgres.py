@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.cycles import Measured, rounds
-from bench.running import descendants
+from benchmarks.bench.cycles import Measured, rounds
+from benchmarks.bench.running import descendants
 
 _START_S = 30
 _USER = "postgres"  # it does not run as root; Debian's package makes this user
