@@ -9,6 +9,7 @@ from typing import Final
 from queueproof.contract.requirements import Requirement, catalogue
 from queueproof.evidence.results import CaseResult, FindingResult, Outcome, RequirementResult
 from queueproof.evidence.run import Manifest
+from queueproof.report import words
 from queueproof.report.again import command_for, command_of
 from queueproof.report.exchange import Picked
 from queueproof.report.timeline import Layout
@@ -46,6 +47,10 @@ _BY_OUTCOME: Final[Mapping[Outcome, Group]] = {
     Outcome.HARNESS_ERROR: Group.HARNESS,
 }
 
+# Expectations (words.EXPECTATIONS) that a pass has outlived, and those that cover no failure.
+_OUTLIVED: Final = frozenset({"fixed", "stale", "expired"})
+_VOID: Final = frozenset({"new", "unmatched", "expired"})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
@@ -81,6 +86,7 @@ class Card:
     again: str  # a command line
     requirement: Requirement | None = None  # None: not in this version's catalogue
     known_failure: str = ""
+    expectation: str = ""  # what became of the expectation that covers it (words.EXPECTATIONS); "" without one
     root: str = ""  # blocked: the requirement that stood in the way
     blocks: tuple[str, ...] = ()  # the requirements that wait for this one
     more: int = 0  # findings of it that are not among the parts
@@ -94,6 +100,25 @@ class Card:
     def title(self) -> str:
         """The requirement's id, or the name of the check that found it."""
         return self.parts[0].title if self.parts and self.parts[0].check and self.id.startswith("finding-") else self.id
+
+    @property
+    def note(self) -> bool:
+        """Whether it is a finding that accuses nobody."""
+        return self.id.startswith("finding-") and self.group is Group.TOLD
+
+    @property
+    def said(self) -> str:
+        """Its outcome in a word."""
+        return "note" if self.note else words.NAMES[self.outcome]
+
+    @property
+    def sign(self) -> str:
+        return "i" if self.note else words.SIGNS[self.outcome]
+
+    @property
+    def tone(self) -> str:
+        """The class of the page that gives it its colour."""
+        return "told" if self.note else self.outcome.value
 
     @property
     def statement(self) -> str:
@@ -131,7 +156,7 @@ def build_cards(
         requirement.id: [] for requirement in requirements if requirement.outcome is Outcome.FAILED
     }
     rest: list[FindingResult] = []
-    for finding in findings:
+    for finding in sorted(findings, key=lambda finding: finding.weight != "violation"):
         covered.get(finding.requirement, rest).append(finding)
     order = {name: number for number, name in enumerate(catalogue())}
     cards = tuple(
@@ -156,6 +181,7 @@ def _card(
         again=command_for(manifest, result.id),
         requirement=requirement,
         known_failure=result.known_failure,
+        expectation=_expectation(result),
         root=result.root,
         blocks=blocks,
         more=max(0, len(findings) - _MOST_BESIDE),
@@ -179,18 +205,27 @@ def _parts(result: RequirementResult, findings: list[FindingResult]) -> list[Par
 
 
 def _group(result: RequirementResult, requirement: Requirement | None, manifest: Manifest | None) -> Group:
-    """Known failures that matched do not gate; nor does what the catalogue only tells."""
+    """Known failures that matched do not gate; nor does what the catalogue only tells.
+
+    A failure whose expectation ran out, or expected another failure, is as new as one without.
+    """
     group = _BY_OUTCOME[result.outcome]
-    if result.outcome is Outcome.PASSED and result.known_failure:
+    expectation = _expectation(result)
+    if result.outcome is Outcome.PASSED and (result.known_failure or expectation in _OUTLIVED):
         return Group.FIXED
-    if group is not Group.NEW:
+    if group is not Group.NEW or expectation in _VOID:
         return group
-    if result.known_failure:
+    if result.known_failure or expectation == "known":
         return Group.KNOWN
     if requirement is None:
         return Group.NEW
     strict = manifest is not None and manifest.options.get("fail_on") == "should"
     return Group.NEW if requirement.gates or (strict and requirement.known != "inferred") else Group.TOLD
+
+
+def _expectation(result: RequirementResult) -> str:
+    """As the judge says it; a run without expectations has none."""
+    return str(getattr(result, "expectation", ""))
 
 
 def _case_part(case: CaseResult) -> Part:

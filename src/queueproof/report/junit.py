@@ -98,6 +98,8 @@ def _told(case: ElementTree.Element, tag: str, card: Card, message: str, kind: s
 def _why_skipped(card: Card, message: str) -> str:
     if card.group is Group.KNOWN:
         return plain(f"known failure: {card.known_failure}", 400)
+    if card.note:
+        return f"note: {message}"
     if card.group is Group.TOLD:
         return f"failed, but does not gate: {message}"
     if card.group is Group.BLOCKED and card.root:

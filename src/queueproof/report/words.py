@@ -78,6 +78,15 @@ KNOWN: Final[Mapping[str, str]] = {
     "inferred": "our reading; no page says it",
 }
 
+EXPECTATIONS: Final[Mapping[str, str]] = {
+    "new": "new: no expectation covers it",
+    "known": "known: it failed as the expectation says",
+    "fixed": "fixed: it was expected to fail, and passed",
+    "stale": "stale: it was expected to fail, and passed; take the expectation out",
+    "unmatched": "unmatched: it failed otherwise than the expectation says, so it counts as new",
+    "expired": "expired: the expectation's last day is over, so it counts as new",
+}
+
 
 def sources(tags: tuple[str, ...]) -> str:
     """ "Quickstart, Troubleshooting"."""
