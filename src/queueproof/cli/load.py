@@ -29,6 +29,15 @@ def load(
             metavar="EXPR", help='Like "claim.response.p99 < 50ms"; may be repeated.', rich_help_panel=VERDICT
         ),
     ] = None,
+    nemesis: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="A fault during the load: kill-server, …; may be repeated.", rich_help_panel=LOAD
+        ),
+    ] = None,
+    restart_cmd: Annotated[
+        str, typer.Option(help="For kill-server on any target: kills and starts it.", rich_help_panel=LOAD)
+    ] = "",
     out: Annotated[Path | None, typer.Option(help="The run directory.", rich_help_panel=OUTPUT)] = None,
 ) -> None:
     """Puts a load on a server in an open model, and checks that everything it did was right."""
@@ -45,6 +54,8 @@ def load(
         processes=processes,
         objectives=tuple(objective or ()),
         out=out,
+        nemesis=tuple(nemesis or ()),
+        restart_cmd=restart_cmd,
     )
     words = ["queueproof", "load", scenario]
     words += ["--target", target] if target else (["--url", url] if url else [])
@@ -53,6 +64,7 @@ def load(
     words += ["--duration", duration] if duration is not None else []
     words += ["--processes", str(processes)] if processes != 1 else []
     words += [word for wanted in objective or () for word in ("--objective", f"'{wanted}'")]
+    words += [word for name in nemesis or () for word in ("--nemesis", name)]
     run = conduct_load.load(options, url="" if target else url, kind=target, key=api_key, command=" ".join(words))
     show(load_story(run.directory.path))
     raise typer.Exit(run.results.exit_code)
