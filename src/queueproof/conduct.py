@@ -26,7 +26,7 @@ from queueproof.drive.preflight import check_target
 from queueproof.drive.recorder import Recorder
 from queueproof.drive.sweep import sweep
 from queueproof.drive.target import SERVER_LOG, Target, at_url, base_url, open_target
-from queueproof.drive.world import DEFAULT_SLACK_S, World
+from queueproof.drive.world import DEFAULT_SEED, DEFAULT_SLACK_S, World
 from queueproof.errors import QueueproofError
 from queueproof.evidence.history import HistoryWriter, read_history
 from queueproof.evidence.results import (
@@ -63,6 +63,9 @@ class Settings:
     key: str = ""
     keys: Mapping[str, str] = field(default_factory=dict)
     slack_s: float = DEFAULT_SLACK_S
+    seed: int = DEFAULT_SEED
+    shrink: bool = True
+    webhook_host: str = ""
     fail_on: str = "must"
     allow_inconclusive: bool = False
     out: Path | None = None
@@ -152,7 +155,15 @@ async def _against(
     client = Client(target.url, target.key, recorder=recorder, budget=RequestBudget(), run=run)
     ledger = Ledger(directory.path / LEDGER)
     world = World(
-        run=run, client=client, keys=target.keys, slack_s=settings.slack_s, ours=target.kind != "url", ledger=ledger
+        run=run,
+        client=client,
+        keys=target.keys,
+        slack_s=settings.slack_s,
+        seed=settings.seed,
+        shrink=settings.shrink,
+        webhook_host=settings.webhook_host,
+        ours=target.kind != "url",
+        ledger=ledger,
     )
     complete = True
     error: QueueproofError | None = None
