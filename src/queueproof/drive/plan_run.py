@@ -133,7 +133,7 @@ class PlanRun:
         fields: dict[str, Any] = {"labels": {"plan": f"m{step.message}"} if asked.get("labels") else None}
         if asked.get("key"):
             # keys and types of few letters, so that a server that runs them together is found out
-            fields["idempotency_key"] = f"{'a-' * (step.message % 3)}k-{self.queue.id}-{step.message}"[:64]
+            fields["idempotency_key"] = f"{'a-' * (step.message % 3)}k-{self.case.world.token()}"
         if "tier" in asked:
             fields["priority"] = {"tier": asked["tier"], "score": asked["score"]}
         states, delay = {"pending"}, asked.get("delay", "")
@@ -309,7 +309,7 @@ class PlanRun:
         return None
 
     def _row_differs(self, entry: Entry, row: dict[str, Any], exchange: Exchange) -> Broken | None:
-        entry.pass_time(time.monotonic_ns() + round(READING_S * S)) if self._is_short(entry) else None
+        entry.pass_time(time.monotonic_ns() + round(READING_S * S))
         state, shown = wire.state(row), row.get("attempts")
         evidence = (*entry.evidence, exchange.op)
         wanted = {"done": "completed", "held": "claimed"}.get(*entry.states) if len(entry.states) == 1 else None
@@ -342,8 +342,7 @@ class PlanRun:
             return None
         soon = time.monotonic_ns() + round(READING_S * S)
         for entry in self.book.entries.values():
-            if self._is_short(entry):
-                entry.pass_time(soon)
+            entry.pass_time(soon)
         states = [entry.states for entry in self.book.entries.values()]
         for name, seen, sure, maybe in (
             ("depth_pending", pending, {"pending"}, {"pending", "hidden"}),
@@ -372,10 +371,12 @@ class PlanRun:
         await self._dead_letters()
 
     def _missing(self) -> list[Entry]:
-        """What a claim has to bring: neither completed nor dead, delayed for long, or backed off."""
+        """What a claim has to bring: not completed, dead, delayed for long, backed off, or perhaps still held."""
+        now_ns = time.monotonic_ns()
         for entry in self.book.entries.values():
-            entry.pass_time(time.monotonic_ns())
-        return [e for e in self.book.entries.values() if not e.optional and not e.states & {"done", "dead"}]
+            entry.pass_time(now_ns)
+        due = (e for e in self.book.entries.values() if not e.optional and not e.states & {"done", "dead"})
+        return [entry for entry in due if "held" not in entry.states or now_ns > entry.over_ns]
 
     async def _drain(self) -> None:
         end, empty = time.monotonic() + SHORT_DELAY_S + self.case.world.bound_s, 0

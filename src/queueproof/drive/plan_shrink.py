@@ -25,6 +25,10 @@ async def run_plans(case: Case, plans: Sequence[Plan], *, own_scope: bool = Fals
     broken = [end for end in ends if isinstance(end, Ran) and end.broken is not None]
     if broken:
         first = min(broken, key=lambda ran: (ran.broken is not None and ran.broken.liveness, len(ran.story)))
+        assert first.broken is not None
+        if first.broken.liveness and case.name not in case.world.suspected:
+            case.world.suspected.add(case.name)  # it proves nothing yet: the engine repeats the case
+            _tell(case, first)
         _tell(case, await _shrunk(case, first, scope))
     proven = [end for end in ends if isinstance(end, Violation | Blocked)]
     if proven:

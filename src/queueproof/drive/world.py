@@ -51,6 +51,7 @@ class World:
     ours: bool = False  # the run itself started the server, so that nobody else's work can suffer
     dialect: Dialect = field(default_factory=Dialect)
     ledger: Ledger
+    suspected: set[str] = field(default_factory=set)  # cases in which a plan's message was late once
     queues: list["Queue"] = field(default_factory=list)  # every queue that a case made
     scope: str = ""  # the shared scope's id, once there is one
     no_scope: CaseEnd | None = None  # how the attempt to make it ended, if it failed
