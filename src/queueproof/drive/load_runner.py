@@ -45,6 +45,7 @@ class LoadOptions:
     processes: int = 1
     objectives: tuple[str, ...] = ()
     abort_on: tuple[str, ...] = ()  # conditions that end the load early (verdict/objectives.py, abort_when)
+    settle_s: float | None = None  # how long a drain with nothing missing goes on; None: the scenario's own
     out: Path | None = None
     nemesis: tuple[str, ...] = ()  # faults to strike while it runs (drive/nemesis.py)
     restart_cmd: str = ""  # kills and starts a target that is not ours
@@ -252,6 +253,8 @@ def _arguments(options: LoadOptions, *, url: str, run: str, directory: Path) -> 
         values["--qp-consumers"] = str(options.users or 0)
     if options.duration_s is not None:
         values["--qp-duration"] = f"{options.duration_s:g}s"
+    if options.settle_s is not None:
+        values["--qp-settle"] = repr(options.settle_s)
     if options.processes > 1:
         port = str(_free_port())
         values |= {"--processes": str(options.processes), "--master-bind-host": "127.0.0.1"}
