@@ -1,4 +1,4 @@
-"""Two API processes and two workers at once: each message is delivered exactly once (benchmarks/deliveries.py: more)."""
+"""Two API processes and two workers at once: each message is delivered once (benchmarks/deliveries.py: more)."""
 
 import os
 from typing import Any

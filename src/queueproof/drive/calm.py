@@ -33,7 +33,7 @@ class Calm:
     first: list[float] = field(default_factory=list)
 
     def wait(self) -> str:
-        """"" when it rests; else what it was like when patience ended. Raises TargetError when it does not answer."""
+        """ "" when it rests; else what it was like when patience ended. Raises TargetError when it does not answer."""
         until = self.clock() + LONGEST_S
         row, last = 0, None
         while row < IN_A_ROW:

@@ -171,7 +171,9 @@ def _answer(seen: Sequence[Probe], ceiling: float, manner: Manner) -> Capacity:
     if best is None:
         if not missed:
             why = next((one.why for one in seen if one.came is Came.INVALID), "")
-            return Capacity(bound=Bound.NONE, why=f"the generator was the bottleneck at every rate: {why}", probes=probes)
+            return Capacity(
+                bound=Bound.NONE, why=f"the generator was the bottleneck at every rate: {why}", probes=probes
+            )
         lowest = min(missed, key=lambda one: one.rate)
         return Capacity(bound=Bound.BELOW, high=lowest.rate, why=lowest.why, probes=probes)
     if not missed:

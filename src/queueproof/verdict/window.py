@@ -27,7 +27,9 @@ LONGEST_S: Final = 12.0
 
 def samples(objectives: Sequence[Objective]) -> int:
     """How many samples the rarest percentile among the objectives needs: 20 beyond it (p99: 2,000)."""
-    found = [1 - float(match[1]) / 100 for one in objectives if (match := re.search(r"\.p(\d+(?:\.\d+)?)$", one.metric))]
+    found = [
+        1 - float(match[1]) / 100 for one in objectives if (match := re.search(r"\.p(\d+(?:\.\d+)?)$", one.metric))
+    ]
     rarest = min((share for share in found if share > 0), default=0.05)
     return round(BEYOND / rarest)
 
