@@ -21,6 +21,7 @@ from queueproof.drive.world import DEFAULT_SEED, DEFAULT_SLACK_S, KEY_NAMES
 from queueproof.errors import ExitCode, QueueproofError
 from queueproof.evidence.results import CaseResult, Outcome
 from queueproof.report.cards import Card
+from queueproof.report.progress import Progress
 from queueproof.report.terminal import render_card, show
 
 _RAN: pytest.StashKey[Ran] = pytest.StashKey()
@@ -155,9 +156,13 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
         raise session.Interrupted(f"{session.testsfailed} files of the suite could not be read")
     if len(cases) < len(session.items):
         raise pytest.UsageError("cases of the suite and other tests cannot share one run: name conformance/ alone")
-    progress = _Progress(session.config, len(cases))
+    progress = Progress(len(cases), sys.stderr, quiet=session.config.getoption("verbose") > 0)
+
+    def done(result: CaseResult) -> None:
+        progress.done(failed=result.outcome is Outcome.FAILED)
+
     try:
-        ran = asyncio.run(conformance(_settings(session.config), [item.spec for item in cases], done=progress.done))
+        ran = asyncio.run(conformance(_settings(session.config), [item.spec for item in cases], done=done))
     except QueueproofError as error:
         session.config.stash[_ERROR] = error
         raise pytest.UsageError(str(error)) from error
@@ -213,33 +218,6 @@ def _settings(config: pytest.Config) -> Settings:
             "allow_inconclusive": option("--qp-allow-inconclusive"),
         },
     )
-
-
-class _Progress:
-    """One line on standard error that counts the cases as they end; only on a terminal."""
-
-    def __init__(self, config: pytest.Config, total: int) -> None:
-        self._on = sys.stderr.isatty() and not config.getoption("verbose") > 0
-        self._total = total
-        self._ended = 0
-        self._failed = 0
-        self._show()
-
-    def done(self, result: CaseResult) -> None:
-        self._ended += 1
-        self._failed += result.outcome is Outcome.FAILED
-        self._show()
-
-    def _show(self) -> None:
-        if self._on:
-            failed = f", {self._failed} failed" if self._failed else ""
-            sys.stderr.write(f"\r\x1b[K{self._ended} of {self._total} cases ended{failed} ")
-            sys.stderr.flush()
-
-    def close(self) -> None:
-        if self._on:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
 
 
 # ── reporting ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from queueproof.cli.app import app, readable
-from queueproof.cli.options import OUTPUT, VERDICT, ApiKey, Kind, Url, choose, key_option
+from queueproof.cli.app import app
+from queueproof.cli.options import OUTPUT, VERDICT, ApiKey, Json, Kind, Url, choose, key_option
 from queueproof.errors import QueueproofError, UsageError
 
 
@@ -46,6 +46,7 @@ def conformance(
     ] = "",
     out: Annotated[Path | None, typer.Option(help="The run directory.", rich_help_panel=OUTPUT)] = None,
     junit: Annotated[Path | None, typer.Option(help="A copy of junit.xml.", rich_help_panel=OUTPUT)] = None,
+    json: Json = False,
 ) -> None:
     """Proves a server against the contract, requirement by requirement.
 
@@ -81,7 +82,8 @@ def conformance(
     options += [f"--qp-command={_again(url, target, profile, wanted, fail_on, slack, seed, webhook_host)}"]
     secrets = {f"QUEUEPROOF_{name.upper()}_KEY": key for name, key in keys.items()}
     secrets |= {"SCAIGRID_API_KEY": api_key, "SCAIGRID_HOST": "" if target else url}
-    _tell(directory.path, run_suite(options, secrets=secrets, more=more), quiet=bool(more))
+    code = run_suite(options, secrets=secrets, more=more, output=sys.stderr if json else None)
+    _tell(directory.path, code, quiet=bool(more), json=json)
 
 
 def _again(
@@ -99,11 +101,10 @@ def _again(
     return shlex.join(words)
 
 
-def _tell(path: Path, code: int, *, quiet: bool) -> None:
-    """Prints the run's story and ends with the run's own exit code."""
+def _tell(path: Path, code: int, *, quiet: bool, json: bool) -> None:
+    """Prints the run's story and ends with the run's own exit code; `json`: results to stdout, the story to stderr."""
+    from queueproof.cli.telling import tell
     from queueproof.evidence.run import RunDirectory
-    from queueproof.report.story import load_story
-    from queueproof.report.terminal import show
 
     directory = RunDirectory(path)
     if not directory.has_results():
@@ -111,9 +112,7 @@ def _tell(path: Path, code: int, *, quiet: bool) -> None:
     results = directory.results()
     if results.advice:
         sys.stderr.write(f"queueproof: {results.summary}\n  → {results.advice}\n")
-    elif not quiet:
-        with readable():
-            show(load_story(path))
+    tell(path, quiet=quiet or bool(results.advice), json=json)
     raise typer.Exit(results.exit_code)
 
 

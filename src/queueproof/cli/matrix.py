@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from queueproof.cli.app import app, readable
-from queueproof.cli.options import OUTPUT
+from queueproof.cli.options import OUTPUT, Json
 
 
 @app.command()
@@ -19,10 +19,7 @@ def matrix(
     out: Annotated[
         Path, typer.Option(help="The folder for index.html, matrix.md and badges/.", rich_help_panel=OUTPUT)
     ] = Path("reports/matrix"),
-    json: Annotated[
-        bool,
-        typer.Option("--json", help="Print the matrix as JSON; words go to standard error.", rich_help_panel=OUTPUT),
-    ] = False,
+    json: Json = False,
 ) -> None:
     """Lays the results of several implementations side by side: a page, Markdown and badges."""
     from queueproof.report.matrix import as_json, build

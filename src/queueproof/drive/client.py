@@ -244,7 +244,9 @@ class Client:
                 parts.append(part)
                 size += len(part)
                 if size > ANSWER_LIMIT:
-                    raise ValueError(f"the answer is larger than {ANSWER_LIMIT >> 20} MiB")
+                    stated = response.headers.get("content-length", "")
+                    of = f" (of {int(stated):,} bytes)" if stated.isascii() and stated.isdigit() else ""
+                    raise ValueError(f"the answer is larger than {ANSWER_LIMIT >> 20} MiB{of}")
         said = {name: self.recorder.hide(value) for name, value in response.headers.items()}
         return wire.read_answer(response.status_code, said, self.recorder.hide_bytes(b"".join(parts)))
 

@@ -310,12 +310,18 @@ class LiveLine:
         text = _line(line, self._before)
         self._before = line
         if self._terminal:
-            self._stream.write(f"\r\x1b[K{text}")
+            self._stream.write(f"\r\x1b[K{text[: self._columns() - 1]}")  # a full line would break into two
             self._stream.flush()
         elif line["elapsed_s"] - self._told >= 10 or line["phase"] not in {"load", "prepare"}:
             self._told = line["elapsed_s"]
             self._stream.write(f"{text}\n")
             self._stream.flush()
+
+    def _columns(self) -> int:
+        try:
+            return os.get_terminal_size(self._stream.fileno()).columns
+        except (OSError, ValueError):
+            return 200
 
     def close(self) -> None:
         if self._terminal and self._before:

@@ -41,7 +41,8 @@ class TestWhole:
 
     def test_files(self, run: Path) -> None:
         names = {path.name for path in run.iterdir()}
-        expected = {"manifest.json", "history-0.ndjson", "results.json", "report.html", "junit.xml", "created.ndjson"}
+        expected = {"manifest.json", "history-0.ndjson", "results.json", "created.ndjson"}
+        expected |= {"report.html", "contract.html", "junit.xml"}
         assert names == expected
 
     def test_results(self, run: Path) -> None:
