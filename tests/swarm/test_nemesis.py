@@ -48,9 +48,9 @@ class TestPlan:
     def test_faults_follow_each_other_with_quiet_around_them(self) -> None:
         first, second = nemesis.plan(["pause-server", "cut-connections"], duration_s=20, visibility_timeout_s=5)
         assert (first.name, first.for_s) == ("pause-server", 6)
-        assert first.at_s == pytest.approx(4)
-        assert second.at_s == pytest.approx(14)
-        assert second.at_s + second.for_s == pytest.approx(16)
+        assert first.at_s == pytest.approx(3)
+        assert second.at_s == pytest.approx(13.5)
+        assert second.at_s + second.for_s == pytest.approx(15.5)
 
     @pytest.mark.parametrize("names", [["kill-everything"], ["pause-server"] * 3])
     def test_what_cannot_be_is_refused(self, names: list[str]) -> None:
@@ -63,7 +63,7 @@ class TestPlan:
         with pytest.raises(UsageError) as refused:
             nemesis.acts([name], server=None, restart_cmd="", proxy=None)
         assert name in refused.value.message
-        assert "--target" in refused.value.hint
+        assert "target" in refused.value.hint
 
     def test_a_restart_command_that_fails_says_why(self) -> None:
         act = nemesis.acts(["kill-server"], server=None, restart_cmd="echo no such service >&2; exit 4", proxy=None)
@@ -124,9 +124,12 @@ class TestProxy:
     def test_a_server_that_is_away_is_a_reset(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             nobody = probe.getsockname()[1]
-        with Proxy("127.0.0.1", nobody) as proxy, socket.create_connection(("127.0.0.1", proxy.port), 5) as link:
-            with pytest.raises(ConnectionResetError):
-                link.recv(10)
+        with (
+            Proxy("127.0.0.1", nobody) as proxy,
+            socket.create_connection(("127.0.0.1", proxy.port), 5) as link,
+            pytest.raises(ConnectionResetError),
+        ):
+            link.recv(10)
 
 
 def run(options: LoadOptions, **target: Any) -> Any:
@@ -136,7 +139,9 @@ def run(options: LoadOptions, **target: Any) -> Any:
 @pytest.mark.parametrize("name", ["kill-server", "pause-server", "cut-connections", "slow-network"])
 def test_the_reference_server_keeps_its_promises(name: str, scenario: str, tmp_path: Path) -> None:
     """Exit 0 although calls failed: the scenario's objectives are for a target in peace."""
-    results = run(LoadOptions(scenario=scenario, out=tmp_path / "run", nemesis=(name,)), kind="embedded")
+    long_s = 15 if name == "kill-server" else None  # a process has to start in it, perhaps on a busy machine
+    options = LoadOptions(scenario=scenario, out=tmp_path / "run", nemesis=(name,), duration_s=long_s)
+    results = run(options, kind="embedded")
     assert results.exit_code == 0, (results.summary, results.load.get("problems"))
     (row,) = results.load["nemesis"]
     assert row["name"] == name
