@@ -54,7 +54,7 @@ class Strike:
 
 
 def plan(names: Sequence[str], *, duration_s: float, visibility_timeout_s: float) -> list[Strike]:
-    """One fault after the other in the middle of the load, with quiet before, between and after.
+    """One fault after the other, soon after the load's start: what heals slowly has the most of its time after it.
 
     Raises UsageError for an unknown name, or a load too short for them.
     """
@@ -68,8 +68,8 @@ def plan(names: Sequence[str], *, duration_s: float, visibility_timeout_s: float
             f"a load of {duration_s:g} s is too short for {', '.join(names)}",
             hint=f"give --duration {needed_s:.0f}s or more",
         )
-    quiet_s = (duration_s - sum(lengths)) / (len(names) + 1)
-    found, at_s = [], quiet_s
+    quiet_s = (duration_s - sum(lengths) - QUIET_S) / max(1, len(names))
+    found, at_s = [], QUIET_S
     for name, length_s in zip(names, lengths, strict=True):
         found.append(Strike(name=name, at_s=at_s, for_s=length_s))
         at_s += length_s + quiet_s

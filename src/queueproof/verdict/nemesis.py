@@ -17,8 +17,9 @@ from queueproof.evidence.history import History
 MARK: Final = "nemesis"
 # So many good answers before a fault and after it, and so many calls begun while it lasted, are an answer to it.
 ENOUGH: Final = 20
-# Promises of the kind "within so many seconds": a server that was struck owes them only when it runs.
-LIVENESS: Final = frozenset({"redelivery"})
+# What is judged in peace only. A promise of the kind "within so many seconds" is owed by a server that runs. An order
+# that was lost with a part of the server is made again from what was kept, and until then what is newer may come first.
+PEACE: Final = frozenset({"redelivery", "order"})
 
 
 def struck(history: History) -> list[dict[str, Any]]:
@@ -66,10 +67,10 @@ def lacking(rows: Sequence[Mapping[str, Any]], asked: Sequence[str]) -> str:
 
 
 def excused(findings: Sequence[Finding]) -> list[Finding]:
-    """The findings as they count in a run with faults: a promise of time is told and not judged."""
+    """The findings as they count in a run with faults: what is judged in peace only becomes a note."""
     return [
         Finding(**{**{name: getattr(f, name) for name in f.__struct_fields__}, "weight": "note"})
-        if f.check in LIVENESS and f.weight == "violation"
+        if f.check in PEACE and f.weight == "violation"
         else f
         for f in findings
     ]
