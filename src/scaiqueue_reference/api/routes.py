@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse
 
 from scaiqueue_reference.api.call import Reply, failure, request_id
-from scaiqueue_reference.api.endpoints import Endpoint
+from scaiqueue_reference.api.endpoints import INFERRED, Endpoint
 from scaiqueue_reference.api.metrics import Metrics
 from scaiqueue_reference.api.service import Service
 from scaiqueue_reference.errors import ApiError
@@ -63,7 +63,9 @@ def _response(reply: Reply) -> Response:
 
 def _description(endpoint: Endpoint) -> str:
     known = "INFERRED: no page that was read shows this path." if endpoint.inferred else "Documented."
-    return f"{(endpoint.handler.__doc__ or '').strip()} Asks for `{endpoint.permission}`. {known}"
+    note = INFERRED.get(endpoint.name.removesuffix("_short"), "")
+    more = f" INFERRED: {note}" if note else ""
+    return f"{(endpoint.handler.__doc__ or '').strip()} Asks for `{endpoint.permission}`. {known}{more}"
 
 
 def _openapi(endpoint: Endpoint, schemas: dict[type[Any], dict[str, Any]]) -> dict[str, Any]:
