@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from scaiqueue_reference import auth
 from scaiqueue_reference.agents import Agents
+from scaiqueue_reference.api.agents import AgentHandlers
 from scaiqueue_reference.api.documents import DocumentHandlers
 from scaiqueue_reference.api.endpoints import Handlers, endpoints
 from scaiqueue_reference.api.journal import JournalHandlers
@@ -64,6 +65,7 @@ class Server:
             documents=DocumentHandlers(self._broker.documents, places),
             webhooks=WebhookHandlers(store, clock, dispatcher),
             module=ModuleHandlers(gate),
+            agents=AgentHandlers(store),
         )
         limits = RateLimits(settings.rate_limit, settings.tenant_rate_limit, settings.rate_window)
         largest = settings.largest_body
@@ -72,7 +74,7 @@ class Server:
         self.plain = fastapi_app(service, table, metrics, store.ping)
         self.app = HotShell(self.plain, service, {endpoint.name: endpoint for endpoint in table})  # type: ignore[assignment]
         self._audit.start()
-        self._agents = Agents(self._broker, dispatcher)
+        self._agents = Agents(self._broker, dispatcher, settings)
         if self._settings.role != "api":
             self._agents.start()
 

@@ -45,6 +45,14 @@ end
 return taken
 """
 
+# KEYS: ready, hidden. ARGV: id, old score, new score, visible.
+_MOVE = """
+redis.call('ZADD', KEYS[1], 'XX', ARGV[3], ARGV[1])
+if redis.call('ZREM', KEYS[2], ARGV[2] .. ':' .. ARGV[1]) == 1 then
+  redis.call('ZADD', KEYS[2], ARGV[4], ARGV[3] .. ':' .. ARGV[1])
+end
+"""
+
 
 class RedisPending:
     """For any number of processes; every method raises PendingAway when Redis cannot be reached."""
@@ -58,6 +66,7 @@ class RedisPending:
             retry=Retry(NoBackoff(), 0),
         )
         self._take = self._redis.register_script(_TAKE)
+        self._move = self._redis.register_script(_MOVE)
         self._now_us = now_us
         self._away_until = 0.0
 
@@ -81,6 +90,11 @@ class RedisPending:
         for queue_id, times in hidden.items():
             pipeline.zadd(_hidden(queue_id), times)
         await self._ask(pipeline.execute)
+
+    async def move(self, message: Waiting, former_score: int) -> None:
+        keys = [_ready(message.queue_id), _hidden(message.queue_id)]
+        arguments: list[str | int] = [message.id, former_score, message.score, message.visible_us]
+        await self._ask(lambda: self._move(keys=keys, args=arguments))
 
     async def take(self, queue_id: str, limit: int, now_us: int, lock_us: int) -> list[Waiting]:
         keys = [_ready(queue_id), _hidden(queue_id)]
