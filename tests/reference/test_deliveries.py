@@ -1,4 +1,4 @@
-"""Two API processes and two workers at once: each message is delivered exactly once (benchmarks/deliveries.py: more)."""
+"""Two API processes and two workers: each message is delivered exactly once (longer: benchmarks/deliveries.py)."""
 
 import os
 from typing import Any
