@@ -61,9 +61,18 @@ Tell = Callable[[Told], None]
 
 
 def capacity(
-    options: CapacityOptions, *, url: str = "", kind: str = "", key: str = "", command: str = "", tell: Tell = lambda _: None
+    options: CapacityOptions,
+    *,
+    url: str = "",
+    kind: str = "",
+    key: str = "",
+    command: str = "",
+    tell: Tell = lambda _: None,
 ) -> RunDirectory:
-    """Searches, and leaves a whole run directory; the exit code is in its results. Raises QueueproofError for bad input."""
+    """Searches, and leaves a whole run directory; the exit code is in its results.
+
+    Raises QueueproofError for bad input, before anything is sent.
+    """
     wanted = _checked(options)
     run = new_run_id()
     beside = [_earlier(path) for path in options.beside]
@@ -81,7 +90,9 @@ def capacity(
         except QueueproofError as error:
             results = _without(error)
         except KeyboardInterrupt:
-            results = _results(Verdict.NO_VERDICT, ExitCode.INTERRUPTED, "Interrupted between two windows.", complete=False)
+            results = _results(
+                Verdict.NO_VERDICT, ExitCode.INTERRUPTED, "Interrupted between two windows.", complete=False
+            )
     directory.write_results(results)
     write_reports(directory.path)
     return directory
@@ -127,7 +138,9 @@ def _proven(options: CapacityOptions, target: Target, directory: RunDirectory, t
     code = run_suite(words, secrets={**secrets, "SCAIGRID_API_KEY": target.key, "SCAIGRID_HOST": target.url})
     found = RunDirectory(place)
     if not found.has_results():
-        raise QueueproofError(f"the core suite ended with code {code} and left no result", hint="run it by itself first")
+        raise QueueproofError(
+            f"the core suite ended with code {code} and left no result", hint="run it by itself first"
+        )
     return found.results()
 
 
@@ -146,7 +159,10 @@ def _given(path: Path, target: Target) -> Results:
     elif theirs.get("url") != target.url and not (target.kind != "url" and theirs.get("kind") == target.kind):
         why = f"it is of {theirs.get('url')}"
     if why:
-        raise UsageError(f"--conformance {path} says nothing about this target: {why}", hint="leave it out: the core suite runs first")
+        raise UsageError(
+            f"--conformance {path} says nothing about this target: {why}",
+            hint="leave it out: the core suite runs first",
+        )
     return run.results()
 
 
@@ -174,7 +190,9 @@ def _searched(
     calm = Calm(read=reader(target.url, target.key))
     found: list[tuple[int, Capacity]] = []
     for processes in options.processes:
-        windows = _Windows(options, wanted, target, directory, calm, processes, tell, before=sum(len(c.probes) for _, c in found))
+        windows = _Windows(
+            options, wanted, target, directory, calm, processes, tell, before=sum(len(c.probes) for _, c in found)
+        )
         start = options.rate or max(stage.rate for stage in scenarios.load(options.scenario).stages)
         found.append((processes, search(windows.probe, Manner(start=start, precision=options.precision))))
         if found[-1][1].bound is Bound.NONE:
@@ -238,9 +256,7 @@ class _Windows:
             "directory": str(place.relative_to(self._directory.path)),
             "restless": restless,
         }
-        return self._done(
-            window.read(run.results, rate=rate, phase=phase, held_back=self._held_back, detail=detail)
-        )
+        return self._done(window.read(run.results, rate=rate, phase=phase, held_back=self._held_back, detail=detail))
 
     def _done(self, probe: Probe) -> Probe:
         self._tell(Told(kind="probe", number=self._number, rate=probe.rate, phase=probe.phase, probe=probe))
@@ -264,7 +280,15 @@ def _told(
 ) -> Results:
     best = max((one for _, one in found), key=lambda one: (one.bound is Bound.NONE, one.rate or 0.0))
     searches = [
-        {"processes": processes, "bound": one.bound, "rate": one.rate, "low": one.low, "high": one.high, "held": one.held, "why": one.why}
+        {
+            "processes": processes,
+            "bound": one.bound,
+            "rate": one.rate,
+            "low": one.low,
+            "high": one.high,
+            "held": one.held,
+            "why": one.why,
+        }
         for processes, one in found
     ]
     probes = [
@@ -295,7 +319,10 @@ def _told(
 def _at(best: Capacity) -> list[dict[str, Any]]:
     """The objectives as they were at the rate that was held; at the lowest one where none was."""
     wanted = best.held or min((probe.rate for probe in best.probes), default=0.0)
-    return next((probe.detail["objectives"] for probe in best.probes if probe.rate == wanted and "objectives" in probe.detail), [])
+    return next(
+        (probe.detail["objectives"] for probe in best.probes if probe.rate == wanted and "objectives" in probe.detail),
+        [],
+    )
 
 
 def _scaling(
@@ -321,7 +348,11 @@ def _earlier(path: Path) -> Mapping[str, Any]:
 
 
 _STOPPED: Final[Mapping[Came, tuple[Verdict, ExitCode, str]]] = {
-    Came.FINDING: (Verdict.DOES_NOT_CONFORM, ExitCode.DOES_NOT, "No capacity is named: at {rate}/s the target broke its promises"),
+    Came.FINDING: (
+        Verdict.DOES_NOT_CONFORM,
+        ExitCode.DOES_NOT,
+        "No capacity is named: at {rate}/s the target broke its promises",
+    ),
     Came.GONE: (Verdict.NO_VERDICT, ExitCode.TARGET, "The target went away at {rate}/s"),
     Came.FAILED: (Verdict.NO_VERDICT, ExitCode.NO_VERDICT, "The search ended at {rate}/s"),
     Came.INTERRUPTED: (Verdict.NO_VERDICT, ExitCode.INTERRUPTED, "Interrupted at {rate}/s; what was gathered is kept"),
@@ -335,21 +366,31 @@ def _decided(best: Capacity, expressions: Sequence[str], *, proven: bool) -> tup
         sentence = f"Even {best.high:.4g}/s is too much for {met}: {best.why}"
         return Verdict.OBJECTIVES_MISSED, ExitCode.DOES_NOT, sentence
     if best.bound is Bound.AT_LEAST:
-        sentence = f"Carries at least {best.rate:.0f}/s with {met}. The limit seen is the generator's: {best.why}.{tail}"
+        sentence = (
+            f"Carries at least {best.rate:.0f}/s with {met}. The limit seen is the generator's: {best.why}.{tail}"
+        )
         return Verdict.OBJECTIVES_MET, ExitCode.CONFORMS, sentence
     if best.bound is Bound.INTERVAL:
         wide = f" The interval is wide: {best.why}." if best.why else ""
-        sentence = f"Carries {best.rate:.0f}/s (95 % interval {best.low:.0f} to {best.high:.0f}) with {met}.{wide}{tail}"
+        sentence = (
+            f"Carries {best.rate:.0f}/s (95 % interval {best.low:.0f} to {best.high:.0f}) with {met}.{wide}{tail}"
+        )
         return Verdict.OBJECTIVES_MET, ExitCode.CONFORMS, sentence
     last = best.probes[-1]
     held = f" Held before: {best.held:.0f}/s." if best.held else ""
-    verdict, code, sentence = _STOPPED.get(last.came, (Verdict.NO_VERDICT, ExitCode.NO_VERDICT, "No rate could be tried, down to {rate}/s"))
+    verdict, code, sentence = _STOPPED.get(
+        last.came, (Verdict.NO_VERDICT, ExitCode.NO_VERDICT, "No rate could be tried, down to {rate}/s")
+    )
     return verdict, code, f"{sentence.format(rate=f'{last.rate:.0f}')}: {best.why}.{held}"
 
 
 def _without(error: QueueproofError) -> Results:
     return _results(
-        Verdict.NO_VERDICT, ExitCode(error.exit_code), f"No capacity: {error.message}.", advice=error.hint, complete=False
+        Verdict.NO_VERDICT,
+        ExitCode(error.exit_code),
+        f"No capacity: {error.message}.",
+        advice=error.hint,
+        complete=False,
     )
 
 

@@ -38,7 +38,9 @@ def capacity(
     ] = False,
     beside: Annotated[
         list[Path] | None,
-        typer.Option(metavar="RUN", help="A capacity of other --replicas, for the scaling law.", rich_help_panel=VERDICT),
+        typer.Option(
+            metavar="RUN", help="A capacity of other --replicas, for the scaling law.", rich_help_panel=VERDICT
+        ),
     ] = None,
     rate: Annotated[float | None, typer.Option(help="Where to start, messages a second.", rich_help_panel=LOAD)] = None,
     users: Annotated[int | None, typer.Option(help="Consumers.", rich_help_panel=LOAD)] = None,

@@ -1,4 +1,4 @@
-"""The search for the highest rate that a target carries: rise by steps, narrow, repeat near the edge, state the interval.
+"""The search for the highest rate that a target carries: rise, narrow, repeat near the edge, state the interval.
 
 `search` is given `probe(rate, phase) → Probe` and starts no load, so that it is tried on simulated servers. A probe is
 one steady window. What cannot be held against the target (the generator was the bottleneck) is no miss: the search goes
@@ -171,7 +171,9 @@ def _answer(seen: Sequence[Probe], ceiling: float, manner: Manner) -> Capacity:
     if best is None:
         if not missed:
             why = next((one.why for one in seen if one.came is Came.INVALID), "")
-            return Capacity(bound=Bound.NONE, why=f"the generator was the bottleneck at every rate: {why}", probes=probes)
+            return Capacity(
+                bound=Bound.NONE, why=f"the generator was the bottleneck at every rate: {why}", probes=probes
+            )
         lowest = min(missed, key=lambda one: one.rate)
         return Capacity(bound=Bound.BELOW, high=lowest.rate, why=lowest.why, probes=probes)
     if not missed:

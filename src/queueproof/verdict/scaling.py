@@ -91,9 +91,7 @@ def _least_squares(points: Sequence[tuple[float, float]], used: Sequence[int]) -
 
 
 def _error(points: Sequence[tuple[float, float]], coefficients: Sequence[float]) -> float:
-    return sum(
-        (1 - sum(a * b for a, b in zip(_basis(n), coefficients, strict=True)) * c / n) ** 2 for n, c in points
-    )
+    return sum((1 - sum(a * b for a, b in zip(_basis(n), coefficients, strict=True)) * c / n) ** 2 for n, c in points)
 
 
 def told(measured: Sequence[Mapping[str, Any]], *, over: str) -> dict[str, Any]:
@@ -136,13 +134,18 @@ def _drawn(one: Mapping[str, Any], draw: random.Random) -> float:
 
 def _middle(values: Sequence[float]) -> dict[str, float]:
     ordered = sorted(values)
-    return {"low": ordered[int(0.025 * len(ordered))], "high": ordered[min(len(ordered) - 1, int(0.975 * len(ordered)))]}
+    return {
+        "low": ordered[int(0.025 * len(ordered))],
+        "high": ordered[min(len(ordered) - 1, int(0.975 * len(ordered)))],
+    }
 
 
 def sentence(law: Law, *, over: str, largest: float, counts: int) -> str:
     """What it means, in words."""
     twice = law.at(2 * largest) / law.at(largest)
-    parts = [f"One carries {law.alone:,.0f}/s; twice as many {over} as {largest:g} would carry {twice:.2f} times as much"]
+    parts = [
+        f"One carries {law.alone:,.0f}/s; twice as many {over} as {largest:g} would carry {twice:.2f} times as much"
+    ]
     peak = law.peak
     if peak is not None and peak < 10_000:
         parts.append(f"beyond about {max(1, round(peak)):,} {over} more bring less (at most {law.ceiling:,.0f}/s)")

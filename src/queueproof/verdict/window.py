@@ -27,13 +27,15 @@ LONGEST_S: Final = 12.0
 
 def samples(objectives: Sequence[Objective]) -> int:
     """How many samples the rarest percentile among the objectives needs: 20 beyond it (p99: 2,000)."""
-    found = [1 - float(match[1]) / 100 for one in objectives if (match := re.search(r"\.p(\d+(?:\.\d+)?)$", one.metric))]
+    found = [
+        1 - float(match[1]) / 100 for one in objectives if (match := re.search(r"\.p(\d+(?:\.\d+)?)$", one.metric))
+    ]
     rarest = min((share for share in found if share > 0), default=0.05)
     return round(BEYOND / rarest)
 
 
 def length_s(rate: float, wanted: int, phase: str) -> float:
-    """How long a window lasts: until there are enough samples, within limits; half as long while rates are still far."""
+    """How long a window lasts: until there are enough samples, within limits; half as long while rates are far off."""
     enough_s = wanted / rate * (0.5 if phase in {"rise", "fall"} else 1.0)
     return max(SHORTEST_S, min(LONGEST_S, enough_s))
 
