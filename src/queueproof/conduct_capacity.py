@@ -69,7 +69,10 @@ def capacity(
     command: str = "",
     tell: Tell = lambda _: None,
 ) -> RunDirectory:
-    """Searches, and leaves a whole run directory; the exit code is in its results. Raises QueueproofError for bad input."""
+    """Searches, and leaves a whole run directory; the exit code is in its results.
+
+    Raises QueueproofError for bad input, before anything is sent.
+    """
     wanted = _checked(options)
     run = new_run_id()
     beside = [_earlier(path) for path in options.beside]

@@ -1,7 +1,7 @@
-"""Waits until a target has come to rest after a window that was too much for it, so that the next one is not its victim.
+"""Waits until a target has come to rest after a window that was too much for it: the next is not to suffer for it.
 
-Rest is several reads in a row about as quick as the first ones were. A target that never rests is measured all the same,
-and said so: it may simply be slow.
+Rest is several reads in a row about as quick as the first ones were. A target that never rests is measured all the
+same, and said so: it may simply be slow.
 """
 
 import statistics
@@ -25,7 +25,7 @@ LONGEST_S: Final = 30.0
 
 @dataclass(kw_only=True)
 class Calm:
-    """Remembers how quick a target at rest is. `read` does one read and gives its seconds, or None without an answer."""
+    """Remembers how quick a target at rest is. `read` does one read: its seconds, or None without an answer."""
 
     read: Callable[[], float | None]
     clock: Callable[[], float] = time.monotonic

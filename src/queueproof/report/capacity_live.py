@@ -39,8 +39,8 @@ class Live:
             line = told.line
             self._status.update(
                 f"window {told.number}: {told.rate:.0f}/s ({told.phase})  {line['phase']} {line['elapsed_s']:.0f} of "
-                f"{line['duration_s']:.0f} s  backlog {line['published'] - line['completed']}  errors {line['errors']}  "
-                f"e2e p99 {line['e2e_p99_us'] / 1000:.0f} ms"
+                f"{line['duration_s']:.0f} s  backlog {line['published'] - line['completed']}  "
+                f"errors {line['errors']}  e2e p99 {line['e2e_p99_us'] / 1000:.0f} ms"
             )
         elif told.kind == "probe" and told.probe is not None:
             probe = told.probe

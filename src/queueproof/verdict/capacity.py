@@ -1,4 +1,4 @@
-"""The search for the highest rate that a target carries: rise by steps, narrow, repeat near the edge, state the interval.
+"""The search for the highest rate that a target carries: rise, narrow, repeat near the edge, state the interval.
 
 `search` is given `probe(rate, phase) → Probe` and starts no load, so that it is tried on simulated servers. A probe is
 one steady window. What cannot be held against the target (the generator was the bottleneck) is no miss: the search goes

@@ -1,9 +1,10 @@
 """Where a target's edge lies, given windows that met or missed the objectives at known rates, with its uncertainty.
 
-The model: a window at rate r meets with a probability that falls from near 1 to near 0 around the edge c, as a logistic
-curve in log(r/c) of unknown width; and any window may miss (a hiccup) or meet (luck) whatever its rate. All of (c, width)
-on a grid, every c equally likely beforehand; Bayes' rule; the interval holds the middle 95 % of what is left. A sharp edge is
-found in few windows, a soft one keeps a wide interval, and one odd window far from the edge moves little.
+The model: a window at rate r meets with a probability that falls from near 1 to near 0 around the edge c, as a
+logistic curve in log(r/c) of unknown width; and any window may miss (a hiccup) or meet (luck) whatever its rate. All
+of (c, width) on a grid, every c equally likely beforehand; Bayes' rule; the interval holds the middle 95 % of what is
+left. A sharp edge is found in few windows, a soft one keeps a wide interval, and one odd window far from the edge moves
+little.
 """
 
 import math

@@ -35,7 +35,7 @@ def samples(objectives: Sequence[Objective]) -> int:
 
 
 def length_s(rate: float, wanted: int, phase: str) -> float:
-    """How long a window lasts: until there are enough samples, within limits; half as long while rates are still far."""
+    """How long a window lasts: until there are enough samples, within limits; half as long while rates are far off."""
     enough_s = wanted / rate * (0.5 if phase in {"rise", "fall"} else 1.0)
     return max(SHORTEST_S, min(LONGEST_S, enough_s))
 
