@@ -29,7 +29,7 @@ from queueproof.drive.questions_more import questions
 from queueproof.drive.recorder import Recorder
 from queueproof.drive.sweep import sweep
 from queueproof.drive.target import SERVER_LOG, Target, at_url, base_url, open_target
-from queueproof.drive.world import DEFAULT_SLACK_S, World
+from queueproof.drive.world import DEFAULT_SEED, DEFAULT_SLACK_S, World
 from queueproof.errors import QueueproofError
 from queueproof.evidence.history import HistoryWriter, read_history
 from queueproof.evidence.results import (
@@ -65,6 +65,9 @@ class Settings:
     key: str = ""
     keys: Mapping[str, str] = field(default_factory=dict)
     slack_s: float = DEFAULT_SLACK_S
+    seed: int = DEFAULT_SEED
+    shrink: bool = True
+    webhook_host: str = ""
     fail_on: str = "must"
     allow_inconclusive: bool = False
     out: Path | None = None
@@ -155,7 +158,15 @@ async def _against(
     client = Client(target.url, target.key, recorder=recorder, budget=RequestBudget(), run=run)
     ledger = Ledger(directory.path / LEDGER)
     world = World(
-        run=run, client=client, keys=target.keys, slack_s=settings.slack_s, ours=target.kind != "url", ledger=ledger
+        run=run,
+        client=client,
+        keys=target.keys,
+        slack_s=settings.slack_s,
+        seed=settings.seed,
+        shrink=settings.shrink,
+        webhook_host=settings.webhook_host,
+        ours=target.kind != "url",
+        ledger=ledger,
     )
     complete = True
     error: QueueproofError | None = None

@@ -37,6 +37,13 @@ def conformance(
     slack: Annotated[
         float, typer.Option(min=0.5, max=600, help="Seconds allowed beyond a timeout.", rich_help_panel=VERDICT)
     ] = 5.0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="What plans, bodies and keys are drawn from.", rich_help_panel=VERDICT)
+    ] = 1,
+    webhook_host: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="How the target reaches this machine, for events.", rich_help_panel=VERDICT),
+    ] = "",
     out: Annotated[Path | None, typer.Option(help="The run directory.", rich_help_panel=OUTPUT)] = None,
     junit: Annotated[Path | None, typer.Option(help="A copy of junit.xml.", rich_help_panel=OUTPUT)] = None,
     json: Json = False,
@@ -65,19 +72,23 @@ def conformance(
     directory = RunDirectory.create(out, "conformance", new_run_id())
     # One word an option: a value that stands alone is taken for a path, whose conftest.py pytest would load.
     options = [f"--qp-out={working_path(directory.path)}", f"--qp-profile={profile}", f"--qp-slack={slack}"]
+    options += [f"--qp-seed={seed}"]
+    options += [f"--qp-webhook-host={webhook_host}"] if webhook_host else []
     options += [f"--qp-requirement={name}" for name in wanted]
     options += [f"--qp-fail-on={fail_on}"]
     options += ["--qp-allow-inconclusive"] if allow_inconclusive else []
     options += [f"--qp-target={target}"] if target else []
     options += [f"--qp-junit={working_path(junit)}"] if junit else []
-    options += [f"--qp-command={_again(url, target, profile, wanted, fail_on, slack)}"]
+    options += [f"--qp-command={_again(url, target, profile, wanted, fail_on, slack, seed, webhook_host)}"]
     secrets = {f"QUEUEPROOF_{name.upper()}_KEY": key for name, key in keys.items()}
     secrets |= {"SCAIGRID_API_KEY": api_key, "SCAIGRID_HOST": "" if target else url}
     code = run_suite(options, secrets=secrets, more=more, output=sys.stderr if json else None)
     _tell(directory.path, code, quiet=bool(more), json=json)
 
 
-def _again(url: str, target: str, profile: str, wanted: list[str], fail_on: str, slack: float) -> str:
+def _again(
+    url: str, target: str, profile: str, wanted: list[str], fail_on: str, slack: float, seed: int, webhook_host: str
+) -> str:
     """The same command once more, without keys."""
     words = ["queueproof", "conformance"]
     words += ["--target", target] if target else (["--url", url] if url else [])
@@ -85,6 +96,8 @@ def _again(url: str, target: str, profile: str, wanted: list[str], fail_on: str,
     words += [word for name in wanted for word in ("--requirement", name)]
     words += ["--fail-on", fail_on] if fail_on != "must" else []
     words += ["--slack", f"{slack:g}"] if slack != 5.0 else []
+    words += ["--seed", str(seed)] if seed != 1 else []
+    words += ["--webhook-host", webhook_host] if webhook_host else []
     return shlex.join(words)
 
 

@@ -88,6 +88,7 @@ class Client:
         verify: bool = True,
         read_timeout_s: float = READ_TIMEOUT_S,
     ) -> None:
+        self.url = url
         self.recorder = recorder
         self.budget = budget
         self.key = key

@@ -50,6 +50,8 @@ AREAS: Final[Mapping[str, str]] = {
     "LOSS": "Loss",
     "GHOST": "Ghosts",
     "PHANTOM": "Phantoms",
+    "SEQ": "Sequences",
+    "SAME": "What changes nothing",
 }
 
 # Tags of the pages that the catalogue rests on, and the pages' names (docs/contract.md, section 1).

@@ -181,11 +181,15 @@ class Client:
             self.measures.counters[f"{operation.verb}.code.{code}"] += 1
 
     def is_unsupported(self, operation: Operation) -> bool:
-        """Whether the target lacks this optional verb: then it is no error, and not tried again."""
-        if operation.status not in UNSUPPORTED or operation.code:
+        """Whether the target lacks this optional verb: then it is no error, and not tried again.
+
+        A 404 that names the message speaks of the message; any other speaks of the path.
+        """
+        if operation.status not in UNSUPPORTED or (operation.status == 404 and "MESSAGE" in operation.code.upper()):
             return False
         self.unsupported.add(operation.verb)
         self.measures.verb(operation.verb).errors -= 1
+        self.measures.counters[f"{operation.verb}.code.{operation.code or operation.status}"] -= 1
         return True
 
 
