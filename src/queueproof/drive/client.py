@@ -92,6 +92,8 @@ class Client:
         self.key = key
         self.retried = 0
         self.round_trips_ns: list[int] = []
+        self.worked: set[str] = set()  # verbs that were answered 2xx
+        self.headers: Mapping[str, str] = {}  # of the first answer, secrets hidden
         self._run = run
         self._read_timeout_s = read_timeout_s
         limits = httpx.Limits(max_connections=32, max_keepalive_connections=16, keepalive_expiry=4.0)
@@ -182,6 +184,8 @@ class Client:
         )
         if answer is not None:
             self.budget.learn(answer)
+            self.headers = self.headers or answer.headers
+            self.worked |= {request.verb} if result is Result.OK else set()
             self.round_trips_ns.append(back.at_ns - invoke.at_ns)
         return Exchange(
             op=invoke.op,

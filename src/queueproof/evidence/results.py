@@ -20,6 +20,19 @@ class Outcome(StrEnum):
     HARNESS_ERROR = "harness-error"  # a crash of ours: never the server's fault
 
 
+# How a requirement's outcome stands to the expectations of the user (docs/ci-gate.md).
+EXPECTATIONS = {
+    "new": "it fails, it gates, and nothing said that it would",
+    "known": "the outcome that was expected",
+    "fixed": "it passes, and its entry has been taken out of the file",
+    "stale": "it passes, though the file says that it does not",
+    "unmatched": "another outcome, or another failure, than the file says",
+    "expired": "the entry's date is over",
+    "untold": "whether the entry still holds could not be told in this run",
+    "provisional": "newer than the file, so that it does not gate yet",
+}
+
+
 class Verdict(StrEnum):
     """What a run says about the target."""
 
@@ -48,6 +61,7 @@ class CaseResult(_Part, frozen=True):
     evidence: tuple[int, ...] = ()  # operation ids of the history
     duration_s: float = 0.0
     tries: int = 1  # how often it started anew because the network came between
+    lacks: tuple[str, ...] = ()  # not supported: the verbs that are surely not there
 
 
 class RequirementResult(_Part, frozen=True):
@@ -60,7 +74,10 @@ class RequirementResult(_Part, frozen=True):
     summary: str = ""
     evidence: tuple[int, ...] = ()
     root: str = ""
-    known_failure: str = ""  # the expectation that covers a failure, in its own words
+    known_failure: str = ""  # the expectation's own words: why it is known, and where it is followed up
+    expectation: str = ""  # EXPECTATIONS; "" where nothing is expected and nothing gates
+    signature: tuple[str, ...] = ()  # failed: what it looks like, the same in every run (docs/ci-gate.md)
+    note: str = ""  # what the expectation has to say to this outcome
     cases: tuple[CaseResult, ...] = ()
 
 
@@ -125,3 +142,5 @@ class Results(_Part, frozen=True):
     observations: tuple[Observation, ...] = ()
     noise: Noise = Noise()
     clean_up: CleanUp = CleanUp()
+    identity: dict[str, Any] = {}
+    expectations: dict[str, Any] = {}

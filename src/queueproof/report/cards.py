@@ -25,8 +25,10 @@ class Group(StrEnum):
     """Where a requirement stands in a report, in the order of reading."""
 
     NEW = "new failures"
+    STALE = "expectations that no longer hold"
     HARNESS = "harness errors"
     KNOWN = "known failures"
+    PROVISIONAL = "provisional"
     TOLD = "not gating"
     BLOCKED = "blocked"
     INCONCLUSIVE = "inconclusive"
@@ -44,6 +46,15 @@ _BY_OUTCOME: Final[Mapping[Outcome, Group]] = {
     Outcome.INCONCLUSIVE: Group.INCONCLUSIVE,
     Outcome.BLOCKED: Group.BLOCKED,
     Outcome.HARNESS_ERROR: Group.HARNESS,
+}
+# Where the expectations file decides it (evidence/results.py, EXPECTATIONS).
+_BY_EXPECTATION: Final[Mapping[str, Group]] = {
+    "known": Group.KNOWN,
+    "fixed": Group.FIXED,
+    "stale": Group.STALE,
+    "unmatched": Group.STALE,
+    "expired": Group.STALE,
+    "provisional": Group.PROVISIONAL,
 }
 
 
@@ -81,6 +92,8 @@ class Card:
     again: str  # a command line
     requirement: Requirement | None = None  # None: not in this version's catalogue
     known_failure: str = ""
+    expectation: str = ""  # EXPECTATIONS of evidence/results.py
+    note: str = ""  # what the expectations file has to do with it
     root: str = ""  # blocked: the requirement that stood in the way
     blocks: tuple[str, ...] = ()  # the requirements that wait for this one
     more: int = 0  # findings of it that are not among the parts
@@ -98,6 +111,11 @@ class Card:
     @property
     def statement(self) -> str:
         return self.requirement.statement if self.requirement else ""
+
+    @property
+    def reason(self) -> str:
+        """Why it stands where it does, in one line."""
+        return " · ".join(filter(None, (self.note, self.known_failure, self.summary))) or self.statement
 
     @property
     def failing(self) -> tuple[Part, ...]:
@@ -156,6 +174,8 @@ def _card(
         again=command_for(manifest, result.id),
         requirement=requirement,
         known_failure=result.known_failure,
+        expectation=result.expectation,
+        note=result.note,
         root=result.root,
         blocks=blocks,
         more=max(0, len(findings) - _MOST_BESIDE),
@@ -181,6 +201,12 @@ def _parts(result: RequirementResult, findings: list[FindingResult]) -> list[Par
 def _group(result: RequirementResult, requirement: Requirement | None, manifest: Manifest | None) -> Group:
     """Known failures that matched do not gate; nor does what the catalogue only tells."""
     group = _BY_OUTCOME[result.outcome]
+    if result.expectation == "unmatched" and group is Group.NEW:
+        return group
+    if result.expectation in _BY_EXPECTATION and (result.expectation != "known" or group is not Group.PASSED):
+        return _BY_EXPECTATION[result.expectation]
+    if result.expectation:
+        return group
     if result.outcome is Outcome.PASSED and result.known_failure:
         return Group.FIXED
     if group is not Group.NEW:
