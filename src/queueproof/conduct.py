@@ -6,12 +6,11 @@ target → client → operation → history → checks → finding → judge →
 import asyncio
 import contextlib
 import itertools
-import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -23,6 +22,7 @@ from queueproof.drive.cleanup import LEDGER, Ledger, clean_up
 from queueproof.drive.client import Client
 from queueproof.drive.engine import CaseSpec, Ended, run_cases
 from queueproof.drive.identity import ask, capabilities
+from queueproof.drive.interruption import interruptible, until
 from queueproof.drive.limits import RequestBudget
 from queueproof.drive.noise import LagMeter, certificate
 from queueproof.drive.preflight import check_target
@@ -47,8 +47,6 @@ from queueproof.report.again import command_of
 from queueproof.report.story import Story
 from queueproof.report.write import write_reports
 from queueproof.verdict.judge import Judgement, Proof, judge
-
-Value = TypeVar("Value")
 
 HISTORY = "history-0.ndjson"
 # Orderings that the order check judges. A deadline is also a lifetime bound, so its queue has cases of its own only.
@@ -104,7 +102,7 @@ async def conformance(
     gate = open_gate(settings.expectations, update=settings.update_expectations)
     run = new_run_id()
     directory = RunDirectory.create(settings.out, "conformance", run)
-    async with _interruptible() as interrupted:
+    async with interruptible() as interrupted:
         try:
             results, ended, error = await _run(settings, gate, specs, directory, run, done, interrupted)
         except QueueproofError as stopped:
@@ -136,7 +134,7 @@ async def _run(
     place = settings.target(log) if settings.target else None
     opened = place or open_target(url=settings.url, kind=settings.kind, key=settings.key, keys=settings.keys, log=log)
     async with contextlib.AsyncExitStack() as stack:
-        target = await _until(interrupted, stack.enter_async_context(opened))
+        target = await until(interrupted, stack.enter_async_context(opened))
         if target is None:
             results = _judged(settings, gate, [], [], complete=False)
             return results, [], None
@@ -172,10 +170,10 @@ async def _against(
     try:
         async with LagMeter() as meter:
             try:
-                await _until(interrupted, check_target(world))
-                says = await _until(interrupted, ask(client)) or {}
-                ended = await _until(interrupted, run_cases(world, specs, meter, done=done)) or []
-                await _until(interrupted, sweep(world))
+                await until(interrupted, check_target(world))
+                says = await until(interrupted, ask(client)) or {}
+                ended = await until(interrupted, run_cases(world, specs, meter, done=done)) or []
+                await until(interrupted, sweep(world))
             except QueueproofError as stopped:
                 error = stopped
             complete = not interrupted.is_set()
@@ -293,58 +291,13 @@ async def _clean(world: World, interrupted: asyncio.Event) -> CleanUp:
     """Clean-up within its time; a second Ctrl-C ends it."""
     try:
         async with asyncio.timeout(CLEAN_UP_WITHIN_S):
-            cleaned = await _until(interrupted, clean_up(world.ledger, world.client))
+            cleaned = await until(interrupted, clean_up(world.ledger, world.client))
     except TimeoutError:
         cleaned = None
     if cleaned is not None:
         return cleaned
     slugs = tuple(world.ledger.scopes)
     return CleanUp(scopes_created=len(slugs), left=slugs, note="the clean-up did not end: run `queueproof clean RUN`")
-
-
-@contextlib.asynccontextmanager
-async def _interruptible() -> AsyncIterator[asyncio.Event]:
-    """SIGINT and SIGTERM set the event while the block runs (in the main thread; elsewhere nothing changes)."""
-    stop = asyncio.Event()
-    with contextlib.ExitStack() as stack:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            stack.enter_context(_handled(number, stop))
-        yield stop
-
-
-@contextlib.contextmanager
-def _handled(number: int, stop: asyncio.Event) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    before = signal.getsignal(number)
-    try:
-        loop.add_signal_handler(number, stop.set)
-    except (ValueError, RuntimeError, NotImplementedError):  # not the main thread, or no such thing here
-        yield
-        return
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(number)
-        signal.signal(number, before)
-
-
-async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, Value]) -> Value | None:
-    """The work's value; None when `stop` came first (the work is cancelled, and may still return what it has)."""
-    if stop.is_set():
-        work.close()
-        return None
-    task = asyncio.ensure_future(work)
-    stopped = asyncio.ensure_future(stop.wait())
-    await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    stopped.cancel()
-    if not task.done():
-        task.cancel()
-    try:
-        return await task
-    except asyncio.CancelledError:
-        if not stop.is_set():
-            raise
-        return None
 
 
 def clean_run(path: Path, *, url: str, key: str) -> str:

@@ -58,7 +58,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("queueproof", "queueproof: conformance of a ScaiQueue server")
     text = group.addoption
     text("--qp-url", default="", help="the server's base address (default: the target file's, or SCAIGRID_HOST)")
-    text("--qp-target", default="", help="a server to start when there is no address: embedded or services")
+    text("--qp-target", default="", help="a server to start when there is no address: embedded, services or stack")
     text("--qp-api-key", default="", help="API key with all rights (default: SCAIGRID_API_KEY)")
     for name in KEY_NAMES:
         text(f"--qp-{name}-key", default="", help=f"a key with fewer rights (default: QUEUEPROOF_{name.upper()}_KEY)")

@@ -127,7 +127,9 @@ def test_the_embedded_server_ends_with_a_killed_harness() -> None:
     assert servers
 
 
-def test_a_target_that_cannot_be_started_here_says_so() -> None:
+async def test_a_target_that_cannot_be_started_here_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     with pytest.raises(TargetError) as caught:
-        open_target(url="", kind="stack", key="", keys={}, log=None)
-    assert "docker compose" in caught.value.hint
+        async with open_target(url="", kind="stack", key="", keys={}, log=None):
+            pass
+    assert "--target services" in caught.value.hint

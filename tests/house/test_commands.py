@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(sh|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # What stands for a server and a key of the reader's in the documents.
-ADDRESS = re.compile(r"https?://(?:127\.0\.0\.1|localhost):8000|https://queue\.example\.com")
+ADDRESS = re.compile(r"https?://(?:127\.0\.0\.1|localhost):8000|https://queue\.example(?:\.com)?\b")
 KEY = re.compile(r"sgk_(?:…|\.\.\.|[a-z]+(?![a-z0-9]))")
 
 # Program → its stand-in. "$REAL" is the program itself. What is left out is run by the test that is named.

@@ -86,5 +86,10 @@ class TestSources:
 
     def test_the_suite_and_the_load_travel_in_the_wheel(self) -> None:
         built = tomllib.loads(text(ROOT / "pyproject.toml"))["tool"]["hatch"]["build"]["targets"]["wheel"]
-        assert set(built["force-include"]) == {"conformance", "load", "fixtures/stack/services.py"}
+        assert set(built["force-include"]) == {
+            "conformance",
+            "load",
+            "fixtures/stack/containers.py",
+            "fixtures/stack/services.py",
+        }
         assert all(place.startswith("queueproof/_bundled/") for place in built["force-include"].values())

@@ -1,7 +1,9 @@
 """The page stands alone: no request, no script but its own, every link lands, and its size has a bound."""
 
+import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,10 @@ from urllib.parse import unquote
 
 import pytest
 
-from queueproof.evidence.results import CaseResult, Outcome, RequirementResult, Verdict
+from queueproof.evidence.latency import Interval, IntervalLog, Recorder, log_name
+from queueproof.evidence.results import CaseResult, FindingResult, Outcome, RequirementResult, Verdict
+from queueproof.report.calls import MOST_CALLS
+from queueproof.report.cards import Card, Group, build_cards
 from queueproof.report.html import html
 from queueproof.report.story import load_story
 
@@ -66,7 +71,8 @@ def test_no_page_asks_for_anything(page_text: str) -> None:
 
 def test_one_script_and_it_is_ours(page_text: str) -> None:
     page = Page(page_text)
-    assert [tag for tag, _ in page.elements].count("script") == 1
+    scripts = [attributes.get("type") for tag, attributes in page.elements if tag == "script"]
+    assert scripts == ["application/json", None]  # data, which no browser runs, and ours
     handlers = [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
     assert handlers == []
 
@@ -141,3 +147,86 @@ def test_a_very_bad_server_still_fits(new_run: Callable[[], Any]) -> None:
         )
     text = html(load_story(run.finish(Verdict.DOES_NOT_CONFORM, 1, *results)))
     assert len(text.encode()) < 1_500_000
+
+
+def test_what_broke_stands_first_with_its_sentence_and_its_command(failing_run: Path, load_run: Path) -> None:
+    text = html(load_story(failing_run))
+    first = text[text.index("What broke") : text.index("At a glance")]
+    for words in ("CLAIM-6", "given to two holders", "root cause of 2 blocked", "Promised:", "--requirement CLAIM-6"):
+        assert words in first, words
+    first = html(load_story(load_run)).partition("What broke")[2][:2_000]
+    assert "breaks CLAIM-6" in first and "25 alike" in first
+
+
+def test_profiles_and_levels_are_summed_up(failing_run: Path) -> None:
+    text = html(load_story(failing_run))
+    assert re.search(r"<dt>core MUST</dt><dd>8<span> of 14</span>", text)
+    assert "<dt>extended SHOULD</dt><dd>0<span> of 1</span>" in text
+
+
+def test_an_expectation_that_no_longer_holds_is_told(failing_run: Path) -> None:
+    """A failure whose expectation ran out is new; one that matched is known; a pass outlives it."""
+    story = load_story(failing_run)
+
+    def grouped(outcome: str, expectation: str) -> Card:
+        result = RequirementResult(
+            id="IDEM-3", level="MUST", profile="core", outcome=Outcome(outcome), expectation=expectation
+        )
+        return build_cards([result], [], story.manifest)[0][0]
+
+    assert [grouped("failed", name).group for name in ("new", "unmatched", "expired", "known")] == [
+        *(Group.NEW,) * 3,
+        Group.KNOWN,
+    ]
+    passed = [grouped("passed", name).group for name in ("fixed", "stale", "expired")]
+    assert passed == [Group.FIXED, Group.STALE, Group.STALE]
+    text = html(replace(story, cards=(grouped("failed", "expired"),)))
+    assert "Expired: the expectation&#39;s last day is over" in text
+
+
+def test_a_sentence_stands_between_its_neighbours(failing_run: Path) -> None:
+    card = html(load_story(failing_run)).partition('id="CLAIM-6" aria')[2]
+    assert "<span>CLAIM-5</span>" in card and "<span>CLAIM-7</span>" in card
+
+
+def test_a_note_is_no_failure_and_no_pass(new_run: Callable[[], Any]) -> None:
+    run = new_run()
+    op = run.claim(0.1, 0.2)
+    finding = FindingResult(
+        check="order", requirement="ORD-1", summary="overtook", operations=(op,), proof="1 < 2", weight="note"
+    )
+    story = load_story(run.finish(Verdict.OBJECTIVES_MET, 0, findings=(finding,)))
+    text = html(story)
+    assert 'class="said">note</span>' in text and "What broke" not in text
+
+
+def test_every_call_is_in_the_page_as_data(failing_run: Path) -> None:
+    data = json.loads(re.search(r'id="calls-data">(.*?)</script>', html(load_story(failing_run)))[1])  # type: ignore[index]
+    assert [row[0] for row in data["rows"]] == ["1", "2", "3", "4", "5"]
+    verbs = [data["texts"][row[1]] for row in data["rows"]]
+    assert verbs == ["publish", "claim", "claim", "claim", "complete"]
+
+
+def test_more_calls_than_a_page_holds(new_run: Callable[[], Any]) -> None:
+    """Ten thousand stay, those without an ok first; the rest is counted."""
+    run = new_run()
+    for number in range(MOST_CALLS + 50):
+        run.call("claim", number / 100, number / 100 + 0.001, result="rejected" if number == MOST_CALLS + 49 else "ok")
+    text = html(load_story(run.finish(Verdict.CONFORMS, 0)))
+    assert "10,000 of 10,050 calls: those that were not answered ok, then the earliest." in text
+    assert '"10050"' in text and '"10049"' not in text
+    assert len(text.encode()) < 1_500_000
+
+
+def test_heat_maps_are_drawn_from_the_interval_logs(load_run: Path) -> None:
+    log = IntervalLog(load_run / log_name("claim", "response"), start_s=1_000.0)
+    for second in range(3):
+        recorder = Recorder()
+        for value in (900, 1_000, 50_000):
+            recorder.record(value)
+        log.write(Interval(start_s=1_000.0 + second, length_s=1.0, counts=recorder.cut()))
+    log.close()
+    text = html(load_story(load_run))
+    assert 'class="heat"' in text and "0 to 1 s: 3 calls, p50" in text
+    (load_run / log_name("claim", "response")).write_text("1,1,1,nonsense\n2,1,1,nonsense\n")
+    assert 'class="heat"' not in html(load_story(load_run))

@@ -12,7 +12,9 @@ VERDICT = "The verdict"
 OUTPUT = "Output"
 
 Url = Annotated[str, typer.Option(envvar="SCAIGRID_HOST", help="Its base address.", rich_help_panel=TARGET)]
-Kind = Annotated[str, typer.Option("--target", help="A server to start: embedded or services.", rich_help_panel=TARGET)]
+Kind = Annotated[
+    str, typer.Option("--target", help="One to start: embedded, services or stack.", rich_help_panel=TARGET)
+]
 ApiKey = Annotated[
     str,
     typer.Option(envvar="SCAIGRID_API_KEY", show_envvar=True, help="A key with all rights.", rich_help_panel=TARGET),

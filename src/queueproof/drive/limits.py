@@ -10,6 +10,7 @@ import itertools
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from queueproof.contract import wire
 
@@ -81,14 +82,31 @@ class RequestBudget:
             self.rate_limited += 1
             asked_s = wire.retry_after_s(answer, now_s=time.time())
             self._silence(DEFAULT_PAUSE_S if asked_s is None else asked_s)
-        elif _number(answer, "remaining") == 0:
-            reset = _number(answer, "reset")
-            if reset is not None:
-                self._silence(reset - time.time() if reset > EPOCH_FROM else reset)
+        else:
+            said = stated(answer, now_s=time.time())
+            if said.remaining == 0 and said.reset_s is not None:
+                self._silence(said.reset_s)
 
     def _silence(self, seconds: float) -> None:
         until = time.monotonic() + min(max(seconds, 0.0), LONGEST_PAUSE_S)
         self._silent_until = max(self._silent_until, until)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stated:
+    """What an answer's headers say about rates; None where they say nothing."""
+
+    limit: float | None = None  # requests a window
+    remaining: float | None = None  # of them, now
+    reset_s: float | None = None  # until the window ends
+
+
+def stated(answer: wire.Answer, *, now_s: float) -> Stated:
+    """The rate-limit state that the answer tells; `now_s`: Unix time, for a reset that is a moment."""
+    reset = _number(answer, "reset")
+    if reset is not None and reset > EPOCH_FROM:
+        reset -= now_s
+    return Stated(limit=_number(answer, "limit"), remaining=_number(answer, "remaining"), reset_s=reset)
 
 
 def _number(answer: wire.Answer, name: str) -> float | None:

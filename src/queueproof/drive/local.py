@@ -1,7 +1,7 @@
 """Servers that a run starts for itself, each in a process of its own that ends with this one, whatever happens.
 
 embedded: the reference server over SQLite. services: the same over a private MariaDB and a private Redis, found on this
-machine, on free ports and in a temporary folder.
+machine, on free ports and in a temporary folder. stack: two API processes and a worker over both in containers.
 """
 
 import contextlib
@@ -23,6 +23,9 @@ KINDS = ("embedded", "services", "stack")
 # A first start of MariaDB writes its system tables; on a busy machine that has taken ten seconds.
 READY_WITHIN_S = 60.0
 STOP_WITHIN_S = 15.0
+# The first start of a stack pulls two images.
+PULLED_WITHIN_S = 600.0
+API_PROCESSES = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,19 +46,20 @@ def started(kind: str, log: Path | None) -> Iterator[Server]:
     """
     known_kind(kind)
     with contextlib.ExitStack() as stack:
-        stores = stack.enter_context(_services(log)) if kind == "services" else ()
-        yield stack.enter_context(_reference(log, stores))
+        if kind == "stack":
+            stores = stack.enter_context(_containers(log))
+            server = stack.enter_context(_reference(log, [*stores, "--role", "api", "--processes", str(API_PROCESSES)]))
+            stack.enter_context(_worker(log, stores))
+        else:
+            stores = stack.enter_context(_services(log)) if kind == "services" else []
+            server = stack.enter_context(_reference(log, stores))
+        yield server
 
 
 def known_kind(kind: str) -> None:
-    """Raises UsageError for a kind of target that does not exist, TargetError for one that is not built in."""
+    """Raises UsageError for a kind of target that does not exist."""
     if kind not in {"", *KINDS}:
         raise UsageError(f"there is no target {kind!r}", hint=f"choose one of {', '.join(KINDS)}")
-    if kind == "stack":
-        raise TargetError(
-            "--target stack is not built into this version",
-            hint="use --target services, or start the stack with docker compose and give its --url",
-        )
 
 
 @contextlib.contextmanager
@@ -68,9 +72,32 @@ def _reference(log: Path | None, arguments: Sequence[str] = ()) -> Iterator[Serv
 
 
 @contextlib.contextmanager
+def _worker(log: Path | None, stores: Sequence[str]) -> Iterator[None]:
+    """The agents in a process of their own."""
+    command = [sys.executable, "-P", "-m", "scaiqueue_reference", "--role", "worker", *stores]
+    with _process(command, log) as process:
+        _ready(process, "the reference server's worker did not start", log)
+        yield
+
+
+@contextlib.contextmanager
+def _containers(log: Path | None) -> Iterator[list[str]]:
+    """MariaDB and Redis in containers; the reference server's options for them.
+
+    The program that holds them removes them when its standard input ends: that is, when this process does.
+    """
+    command = [sys.executable, "-P", str(_script("containers.py"))]
+    with _process(command, log, stdin=subprocess.PIPE) as process:
+        ready = _ready(process, "the containers did not start", log, within_s=PULLED_WITHIN_S)
+        if not ready["ready"]:
+            raise TargetError(f"--target stack: {ready['error']}", hint=ready["hint"])
+        yield ["--database", ready["database"], "--redis", ready["redis"]]
+
+
+@contextlib.contextmanager
 def _services(log: Path | None) -> Iterator[list[str]]:
     """A private MariaDB and a private Redis; the reference server's options for them."""
-    command = [sys.executable, "-P", str(_script()), "--with-parent", str(os.getpid())]
+    command = [sys.executable, "-P", str(_script("services.py")), "--with-parent", str(os.getpid())]
     with _process(command, log) as process:
         line = _line(process)
         if not line:
@@ -82,29 +109,33 @@ def _services(log: Path | None) -> Iterator[list[str]]:
         yield ["--database", ready["database"], "--redis", ready["redis"]]
 
 
-def _script() -> Path:
-    """The program that starts both: inside an installed wheel, or beside the sources."""
+def _script(name: str) -> Path:
+    """A program that starts both: inside an installed wheel, or beside the sources."""
     package = Path(queueproof.__file__).parent
     for place in (package / "_bundled" / "stack", package.parents[1] / "fixtures" / "stack"):
-        if (place / "services.py").is_file():
-            return place / "services.py"
-    raise HarnessError("services.py is missing from this installation", hint="install queueproof again")
+        if (place / name).is_file():
+            return place / name
+    raise HarnessError(f"{name} is missing from this installation", hint="install queueproof again")
 
 
 @contextlib.contextmanager
-def _process(command: Sequence[str], log: Path | None) -> Iterator["subprocess.Popen[bytes]"]:
+def _process(
+    command: Sequence[str], log: Path | None, *, stdin: int = subprocess.DEVNULL
+) -> Iterator["subprocess.Popen[bytes]"]:
     with contextlib.ExitStack() as stack:
         errors = stack.enter_context(log.open("ab")) if log is not None else subprocess.DEVNULL
-        process = start(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors)
+        process = start(command, stdin=stdin, stdout=subprocess.PIPE, stderr=errors)
         try:
             yield process
         finally:
             _stop(process)
 
 
-def _ready(process: "subprocess.Popen[bytes]", failure: str, log: Path | None) -> dict[str, Any]:
+def _ready(
+    process: "subprocess.Popen[bytes]", failure: str, log: Path | None, *, within_s: float = READY_WITHIN_S
+) -> dict[str, Any]:
     try:
-        ready: dict[str, Any] = json.loads(_line(process))
+        ready: dict[str, Any] = json.loads(_line(process, within_s))
     except ValueError as error:
         raise HarnessError(failure, hint=f"run `queueproof serve` to see why{_see(log)}") from error
     return ready
@@ -114,7 +145,7 @@ def _see(log: Path | None) -> str:
     return f", or see {log}" if log else ""
 
 
-def _line(process: "subprocess.Popen[bytes]") -> bytes:
+def _line(process: "subprocess.Popen[bytes]", within_s: float = READY_WITHIN_S) -> bytes:
     """The first line of a server's output; empty when it ended, or said nothing in time."""
     assert process.stdout is not None
     found: list[bytes] = []
@@ -126,7 +157,7 @@ def _line(process: "subprocess.Popen[bytes]") -> bytes:
 
     said = threading.Event()
     threading.Thread(target=read, args=(process.stdout,), daemon=True).start()
-    said.wait(READY_WITHIN_S)
+    said.wait(within_s)
     return found[0] if found else b""
 
 
@@ -137,5 +168,6 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            stream.close()

@@ -20,19 +20,6 @@ class Outcome(StrEnum):
     HARNESS_ERROR = "harness-error"  # a crash of ours: never the server's fault
 
 
-# How a requirement's outcome stands to the expectations of the user (docs/ci-gate.md).
-EXPECTATIONS = {
-    "new": "it fails, it gates, and nothing said that it would",
-    "known": "the outcome that was expected",
-    "fixed": "it passes, and its entry has been taken out of the file",
-    "stale": "it passes, though the file says that it does not",
-    "unmatched": "another outcome, or another failure, than the file says",
-    "expired": "the entry's date is over",
-    "untold": "whether the entry still holds could not be told in this run",
-    "provisional": "newer than the file, so that it does not gate yet",
-}
-
-
 class Verdict(StrEnum):
     """What a run says about the target."""
 
@@ -75,9 +62,11 @@ class RequirementResult(_Part, frozen=True):
     evidence: tuple[int, ...] = ()
     root: str = ""
     known_failure: str = ""  # the expectation's own words: why it is known, and where it is followed up
-    expectation: str = ""  # EXPECTATIONS; "" where nothing is expected and nothing gates
+    # How it stands to the expectations file: new, known, fixed, stale, unmatched, expired, untold or provisional
+    # (docs/ci-gate.md); "" where nothing is expected and nothing gates.
+    expectation: str = ""
     signature: tuple[str, ...] = ()  # failed: what it looks like, the same in every run (docs/ci-gate.md)
-    note: str = ""  # what the expectation has to say to this outcome
+    remark: str = ""  # what that means for the file
     cases: tuple[CaseResult, ...] = ()
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from queueproof.contract.requirements import Requirement, catalogue
 from queueproof.evidence.results import CaseResult, FindingResult, Outcome, RequirementResult
 from queueproof.evidence.run import Manifest
+from queueproof.report import words
 from queueproof.report.again import command_for, command_of
 from queueproof.report.exchange import Picked
 from queueproof.report.timeline import Layout
@@ -47,7 +48,7 @@ _BY_OUTCOME: Final[Mapping[Outcome, Group]] = {
     Outcome.BLOCKED: Group.BLOCKED,
     Outcome.HARNESS_ERROR: Group.HARNESS,
 }
-# Where the expectations file decides it (evidence/results.py, EXPECTATIONS).
+# Where the expectations file decides it (words.EXPECTATIONS).
 _BY_EXPECTATION: Final[Mapping[str, Group]] = {
     "known": Group.KNOWN,
     "fixed": Group.FIXED,
@@ -56,6 +57,9 @@ _BY_EXPECTATION: Final[Mapping[str, Group]] = {
     "expired": Group.STALE,
     "provisional": Group.PROVISIONAL,
 }
+
+# Those that cover no failure.
+_VOID: Final = frozenset({"new", "unmatched", "expired"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +96,8 @@ class Card:
     again: str  # a command line
     requirement: Requirement | None = None  # None: not in this version's catalogue
     known_failure: str = ""
-    expectation: str = ""  # EXPECTATIONS of evidence/results.py
-    note: str = ""  # what the expectations file has to do with it
+    expectation: str = ""  # what became of the expectation that covers it (words.EXPECTATIONS); "" without one
+    remark: str = ""  # what that means for the expectations file
     root: str = ""  # blocked: the requirement that stood in the way
     blocks: tuple[str, ...] = ()  # the requirements that wait for this one
     more: int = 0  # findings of it that are not among the parts
@@ -109,13 +113,32 @@ class Card:
         return self.parts[0].title if self.parts and self.parts[0].check and self.id.startswith("finding-") else self.id
 
     @property
+    def note(self) -> bool:
+        """Whether it is a finding that accuses nobody."""
+        return self.id.startswith("finding-") and self.group is Group.TOLD
+
+    @property
+    def said(self) -> str:
+        """Its outcome in a word."""
+        return "note" if self.note else words.NAMES[self.outcome]
+
+    @property
+    def sign(self) -> str:
+        return "i" if self.note else words.SIGNS[self.outcome]
+
+    @property
+    def tone(self) -> str:
+        """The class of the page that gives it its colour."""
+        return "told" if self.note else self.outcome.value
+
+    @property
     def statement(self) -> str:
         return self.requirement.statement if self.requirement else ""
 
     @property
     def reason(self) -> str:
         """Why it stands where it does, in one line."""
-        return " · ".join(filter(None, (self.note, self.known_failure, self.summary))) or self.statement
+        return " · ".join(filter(None, (self.remark, self.known_failure, self.summary))) or self.statement
 
     @property
     def failing(self) -> tuple[Part, ...]:
@@ -149,7 +172,7 @@ def build_cards(
         requirement.id: [] for requirement in requirements if requirement.outcome is Outcome.FAILED
     }
     rest: list[FindingResult] = []
-    for finding in findings:
+    for finding in sorted(findings, key=lambda finding: finding.weight != "violation"):
         covered.get(finding.requirement, rest).append(finding)
     order = {name: number for number, name in enumerate(catalogue())}
     cards = tuple(
@@ -175,7 +198,7 @@ def _card(
         requirement=requirement,
         known_failure=result.known_failure,
         expectation=result.expectation,
-        note=result.note,
+        remark=result.remark,
         root=result.root,
         blocks=blocks,
         more=max(0, len(findings) - _MOST_BESIDE),
@@ -199,13 +222,17 @@ def _parts(result: RequirementResult, findings: list[FindingResult]) -> list[Par
 
 
 def _group(result: RequirementResult, requirement: Requirement | None, manifest: Manifest | None) -> Group:
-    """Known failures that matched do not gate; nor does what the catalogue only tells."""
+    """Known failures that matched do not gate; nor does what the catalogue only tells.
+
+    A failure whose expectation ran out, or expected another failure, is as new as one without.
+    """
     group = _BY_OUTCOME[result.outcome]
-    if result.expectation == "unmatched" and group is Group.NEW:
-        return group
-    if result.expectation in _BY_EXPECTATION and (result.expectation != "known" or group is not Group.PASSED):
-        return _BY_EXPECTATION[result.expectation]
-    if result.expectation:
+    standing = result.expectation
+    if result.outcome is Outcome.FAILED and standing in _VOID:
+        return Group.NEW
+    if standing in _BY_EXPECTATION and (standing != "known" or result.outcome is not Outcome.PASSED):
+        return _BY_EXPECTATION[standing]
+    if standing:
         return group
     if result.outcome is Outcome.PASSED and result.known_failure:
         return Group.FIXED

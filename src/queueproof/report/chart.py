@@ -22,7 +22,7 @@ def spectrum(rows: Sequence[Row]) -> Markup:
     """Figures, one a verb that has a response or a service time; empty when none has."""
     by_verb: dict[str, dict[str, Row]] = {}
     for row in rows:
-        if any(row.values):
+        if row.count and any(row.values):
             by_verb.setdefault(row.verb, {})[row.time] = row
     known = [value for row in rows for value in row.values if value]
     if not known:
@@ -36,6 +36,7 @@ def spectrum(rows: Sequence[Row]) -> Markup:
 def _panel(verb: str, times: dict[str, Row], low: int, high: int) -> str:
     parts = [_grid(low, high)]
     parts += [_curve(times[time], low, high) for time in ("lateness", "service", "response") if time in times]
+    verb = verb.replace("_", " ")
     drawn = (
         f'<svg class="spectrum" role="img" width="100%" height="{_HEIGHT}" aria-label="{escape(verb)}: percentiles">'
     )
@@ -63,12 +64,13 @@ def _round(value_us: float) -> str:
 
 def _curve(row: Row, low: int, high: int) -> str:
     points = [(_x(index), _y(value, low, high), value) for index, value in enumerate(row.values) if value]
+    verb = escape(row.verb.replace("_", " "))
     parts = [
         f'<line class="{row.time}" x1="{a[0]}%" y1="{a[1]}" x2="{b[0]}%" y2="{b[1]}"/>'
         for a, b in itertools.pairwise(points)
     ]
     for x, y, value in points:
-        title = f"<title>{escape(row.verb)} {row.time}: {duration(value)}</title>"
+        title = f"<title>{verb} {row.time}: {duration(value)}</title>"
         parts.append(f'<circle class="{row.time}" cx="{x}%" cy="{y}" r="3.5">{title}</circle>')
     return "".join(parts)
 
@@ -98,18 +100,20 @@ def over_time(series: Sequence[Mapping[str, Any]]) -> Markup:
     """Figures of rates, times, backlog and errors against seconds; empty when there are no two seconds."""
     panels = []
     for title, times, curves in _PANELS:
-        known = [(name, kind, words, _points(series, name)) for name, kind, words in curves]
+        known = [(name, kind, words, _points(series, name, gaps=times)) for name, kind, words in curves]
         known = [curve for curve in known if len(curve[3]) > 1]
         if known and any(value for curve in known for _, value in curve[3]):
             panels.append(_time_panel(title, times, known))
     return Markup("".join(panels))  # noqa: S704 -- numbers and our own words only
 
 
-def _points(series: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, float]]:
+def _points(series: Sequence[Mapping[str, Any]], name: str, *, gaps: bool) -> list[tuple[float, float]]:
+    """The worst of each bundle; `gaps`: a zero is a second in which nothing was measured, not a time of nothing."""
     found = [
         (float(point["t"]), float(point[name]))
         for point in series
         if isinstance(point.get("t"), int | float) and isinstance(point.get(name), int | float)
+        if not gaps or point[name]
     ]
     size = -(-len(found) // _MOST_POINTS) or 1
     return [max(found[start : start + size], key=lambda point: point[1]) for start in range(0, len(found), size)]

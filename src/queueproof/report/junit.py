@@ -86,7 +86,7 @@ def _outcome(case: ElementTree.Element, card: Card) -> None:
     if card.group is Group.NEW:
         _told(case, "failure", card, message, f"{card.level or 'finding'} failed")
     elif card.group is Group.STALE:
-        _told(case, "failure", card, plain(card.note, 400), "the expectation no longer holds")
+        _told(case, "failure", card, plain(card.remark, 400), "the expectation no longer holds")
     elif card.group is Group.HARNESS:
         _told(case, "error", card, message, "harness error")
     else:
@@ -104,7 +104,9 @@ def _why_skipped(card: Card, message: str) -> str:
         kind = "known failure" if card.outcome is Outcome.FAILED else f"expected to be {words.NAMES[card.outcome]}"
         return plain(f"{kind}: {card.known_failure}", 400)
     if card.group is Group.PROVISIONAL:
-        return plain(f"provisional, {words.NAMES[card.outcome]}: {card.note}", 400)
+        return plain(f"provisional, {words.NAMES[card.outcome]}: {card.remark}", 400)
+    if card.note:
+        return f"note: {message}"
     if card.group is Group.TOLD:
         return f"failed, but does not gate: {message}"
     if card.group is Group.BLOCKED and card.root:

@@ -52,7 +52,7 @@ def _of_verb(name: str, verb: Any) -> list[Row]:
     found = []
     for time in TIMES:
         histogram = verb.get(time)
-        if isinstance(histogram, Mapping) and histogram:
+        if isinstance(histogram, Mapping) and histogram and verb.get("count") != 0:
             values = tuple(_number(histogram.get(key)) for _, key in PERCENTILES)
             found.append(
                 Row(

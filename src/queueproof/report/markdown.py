@@ -34,7 +34,8 @@ def markdown(story: Story) -> str:
     blocks += _cards("New failures", story.group(Group.NEW))
     blocks += _stale(story.group(Group.STALE))
     blocks += _cards("Harness errors (ours, not the server's)", story.group(Group.HARNESS))
-    blocks += _cards("Findings", story.findings)
+    blocks += _cards("Findings", [card for card in story.findings if not card.note])
+    blocks += _notes([card for card in story.findings if card.note])
     blocks += _load(story)
     for root, cards in story.blocked_by_root().items():
         names = ", ".join(code(card.id) for card in cards)
@@ -122,6 +123,15 @@ def _stale(cards: tuple[Card, ...]) -> list[str]:
         return []
     table = f"| requirement | why |\n| --- | --- |\n{''.join(_row(card) for card in cards)}".rstrip()
     return [f"### Expectations that no longer hold ({len(cards)})", table]
+
+
+def _notes(cards: list[Card]) -> list[str]:
+    """What the checks tell without accusing anybody, folded."""
+    if not cards:
+        return []
+    lines = "".join(f"| {code(card.title)} | {text(card.summary, 300)} |\n" for card in cards[:_MOST_CARDS])
+    head = f"<details><summary>notes of the checks ({len(cards)})</summary>"
+    return [f"{head}\n\n| check | note |\n| --- | --- |\n{lines}\n</details>"]
 
 
 def _row(card: Card) -> str:

@@ -86,6 +86,13 @@ class Story:
             grouped.setdefault(card.area, []).append(card)
         return grouped
 
+    def findings_by_check(self) -> dict[str, list[Card]]:
+        """Violations before notes, as they stand in `findings`."""
+        grouped: dict[str, list[Card]] = {}
+        for card in self.findings:
+            grouped.setdefault(card.title, []).append(card)
+        return grouped
+
     def blocked_by_root(self) -> dict[str, list[Card]]:
         grouped: dict[str, list[Card]] = {}
         for card in self.group(Group.BLOCKED):

@@ -70,12 +70,12 @@ def wants_ascii(stream: TextIO) -> bool:
 def show(story: Story, stream: TextIO | None = None) -> None:
     """Writes the run to `stream` (standard output), as wide as the terminal and as colourful as it likes."""
     out = stream if stream is not None else sys.stdout
-    width = _terminal_width(out)
+    width = terminal_width(out)
     out.write(render(story, width=width, colour=wants_colour(out), ascii_only=wants_ascii(out)))
     out.flush()
 
 
-def _terminal_width(stream: TextIO) -> int:
+def terminal_width(stream: TextIO) -> int:
     try:
         return os.get_terminal_size(stream.fileno()).columns
     except (OSError, ValueError):
@@ -167,11 +167,20 @@ class _Page:
         seen: Counter[str] = Counter()
         first = []
         for card in story.findings:
+            if card.note:
+                continue
             seen[card.title] += 1
             if seen[card.title] <= _MOST_FINDINGS:
                 first.append(card)
         self._cards("Findings", first)
-        hidden = len(story.findings) - len(first) + sum(number for _, number in story.more_findings)
+        notes = [card for card in story.findings if card.note]
+        self._list("Notes of the checks", notes[:_MOST_FINDINGS])
+        hidden = (
+            len(story.findings)
+            - len(first)
+            - len(notes[:_MOST_FINDINGS])
+            + sum(number for _, number in story.more_findings)
+        )
         if hidden:
             self._line(Text(f"  and {count(hidden, 'more finding')}, in {REPORT} and results.json", "dim"))
 
@@ -191,7 +200,7 @@ class _Page:
         hidden = len(card.failing) - len(parts) + card.more
         if hidden:
             self._in(Text(f"and {hidden:,} more like it, in {REPORT}", "dim"), 4)
-        self._in(self._pairs([("known", card.known_failure), ("note", card.note), ("again", card.again)]), 4)
+        self._in(self._pairs([("known", card.known_failure), ("remark", card.remark), ("again", card.again)]), 4)
 
     def _part(self, part: Part, *, alone: bool) -> None:
         self._line()
@@ -230,13 +239,16 @@ class _Page:
         self._title(title, len(found))
         by_reason: dict[str, list[str]] = {}
         for card in found:
-            by_reason.setdefault(card.reason, []).append(f"{self._signs[card.outcome]} {card.id}")
+            by_reason.setdefault(card.reason, []).append(self._named(card))
         style = _STYLES[found[0].outcome]
         self._in(self._pairs([(ids[0], reason) for reason, ids in by_reason.items() if len(ids) == 1], style=style), 2)
         for reason, ids in by_reason.items():
             if len(ids) > 1:
                 self._in(Text(self._say(", ".join(ids), 1_000), style), 2)
                 self._in(Text(self._say(reason)), 4)
+
+    def _named(self, card: Card) -> str:
+        return f"{card.sign} {card.title}" if card.note else f"{self._signs[card.outcome]} {card.id}"
 
     def _load(self, story: Story) -> None:
         lines = load_lines(story.results) if story.results else []

@@ -78,6 +78,17 @@ KNOWN: Final[Mapping[str, str]] = {
     "inferred": "our reading; no page says it",
 }
 
+EXPECTATIONS: Final[Mapping[str, str]] = {
+    "new": "new: no expectation covers it",
+    "known": "known: it is as the expectation says",
+    "fixed": "fixed: it passed, and its expectation has been taken out",
+    "stale": "stale: it passed, and the expectation says that it does not",
+    "unmatched": "unmatched: it is otherwise than the expectation says, so that it counts as new",
+    "untold": "untold: whether the expectation still holds could not be told",
+    "provisional": "provisional: it is newer than the expectations file, so that it does not gate yet",
+    "expired": "expired: the expectation's last day is over, so it counts as new",
+}
+
 
 def sources(tags: tuple[str, ...]) -> str:
     """ "Quickstart, Troubleshooting"."""

@@ -81,16 +81,16 @@ def _compared(
     signs = signature(result)
     entry = expectations.entries.get(result.id) if expectations else None
     if entry is not None:
-        kind, note = _standing(result, signs, entry, today)
-        return _with(result, kind, note, signature=signs, known_failure=entry.words)
+        kind, remark = _standing(result, signs, entry, today)
+        return _with(result, kind, remark, signature=signs, known_failure=entry.words)
     if expectations is not None and result.outcome not in DEFINITE - {Outcome.FAILED}:
         since = catalogue()[result.id].since
         if since > expectations.catalogue:
-            note = (
+            remark = (
                 f"it came with catalogue {since}, and the expectations are of catalogue {expectations.catalogue}: "
                 "it gates once --update-expectations has written the new number"
             )
-            return _with(result, "provisional", note, signature=signs)
+            return _with(result, "provisional", remark, signature=signs)
     new = result.outcome is Outcome.FAILED and gates(result)
     return _with(result, "new" if new else "", "", signature=signs)
 
@@ -113,8 +113,8 @@ def _standing(result: RequirementResult, signs: tuple[str, ...], entry: Expectat
     return "known", ""
 
 
-def _with(result: RequirementResult, kind: str, note: str, **more: object) -> RequirementResult:
-    return msgspec.structs.replace(result, expectation=kind, note=note, **more)
+def _with(result: RequirementResult, kind: str, remark: str, **more: object) -> RequirementResult:
+    return msgspec.structs.replace(result, expectation=kind, remark=remark, **more)
 
 
 def counted(results: Sequence[RequirementResult]) -> dict[str, int]:
