@@ -234,6 +234,14 @@ def test_a_page_prints_whole(opened: Callable[..., Tab]) -> None:
     assert page.pdf(format="A4")[:4] == b"%PDF"
 
 
+def test_a_dark_page_prints_light(opened: Callable[..., Tab]) -> None:
+    page = opened("failing", color_scheme="dark").page
+    ink = "getComputedStyle(document.body).color"
+    dark = page.evaluate(ink)
+    page.emulate_media(media="print")
+    assert dark == "rgb(231, 235, 241)" and page.evaluate(ink) == "rgb(20, 25, 34)"
+
+
 def test_without_script_all_is_still_there(opened: Callable[..., Tab]) -> None:
     page = opened("failing", java_script_enabled=False).page
     assert page.locator("#CLAIM-6 svg.timeline").first.is_visible()

@@ -41,6 +41,12 @@ def test_what_differs_is_marked(tmp_path: Path) -> None:
     assert 'data-differs="yes"' in page(matrix) and "too early" in page(matrix)
 
 
+def test_what_could_not_be_told_is_no_difference(tmp_path: Path) -> None:
+    bare = Run(tmp_path / "bare").finish(Verdict.CONFORMS, 0, requirement("VIS-1", "not-run", summary="no key"))
+    (row,) = [row for row in build([str(passing(tmp_path / "good")), str(bare)]).rows if row.id == "VIS-1"]
+    assert not row.differs
+
+
 def test_observations_are_compared_by_their_number(tmp_path: Path) -> None:
     def run(name: str, *observations: Observation) -> str:
         path = tmp_path / name

@@ -69,7 +69,7 @@ def html(story: Story, *, contract: str = "") -> str:
             objectives=load.objectives(results) if results else [],
             met=load.MET,
             percentiles=[name for name, _ in load.PERCENTILES],
-            over_time=over_time(load.series(results)) if results else "",
+            over_time=over_time(load.series(results), until_s=load.until_s(results)) if results else "",
             heat=heat_maps(story.path),
             spectrum=spectrum(load.rows(results)) if results else "",
         )

@@ -18,6 +18,8 @@ from queueproof.report.text import count, plain
 
 # What a target may say of itself, in the order in which it names it; addresses and keys are told elsewhere.
 _IDENTITY: Final = ("name", "implementation", "software", "product", "version", "revision", "commit", "build", "image")
+# Outcomes that say how an implementation is, not what the run lacked.
+_TOLD: Final = frozenset({Outcome.PASSED, Outcome.FAILED, Outcome.NOT_SUPPORTED})
 _NAMES: Final = ("name", "implementation", "software", "product")
 _STAMPED: Final = re.compile(r"\d{8}-\d{6}-")
 _GIVEN: Final = re.compile(r"([^=/\\]+)=(.+)")
@@ -134,8 +136,8 @@ class Row:
 
     @property
     def differs(self) -> bool:
-        """Whether two implementations that tried it came to different outcomes."""
-        return len({cell.outcome for cell in self.cells if cell is not None}) > 1
+        """Whether two implementations were seen to differ; what could not be told is no difference."""
+        return len({cell.outcome for cell in self.cells if cell is not None and cell.outcome in _TOLD}) > 1
 
 
 @dataclass(frozen=True, kw_only=True)
