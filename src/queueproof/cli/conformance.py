@@ -3,13 +3,25 @@
 import shlex
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from queueproof.cli.app import app
-from queueproof.cli.options import OUTPUT, VERDICT, ApiKey, Json, Kind, Url, choose, key_option
+from queueproof.cli.options import (
+    OUTPUT,
+    TARGET,
+    VERDICT,
+    ApiKey,
+    Json,
+    Kind,
+    Url,
+    choose,
+    given_by,
+    key_option,
+)
 from queueproof.errors import QueueproofError, UsageError
 
 
@@ -18,6 +30,10 @@ def conformance(
     context: typer.Context,
     url: Url = "",
     target: Kind = "",
+    target_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="TOML with its url and capabilities.", rich_help_panel=TARGET),
+    ] = None,
     api_key: ApiKey = "",
     view_key: Annotated[str, key_option("view", "A key that may only read.")] = "",
     publish_key: Annotated[str, key_option("publish", "A key that may only publish.")] = "",
@@ -29,6 +45,22 @@ def conformance(
         list[str] | None,
         typer.Option(metavar="ID", help="Only this requirement; may be repeated.", rich_help_panel=VERDICT),
     ] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CAPABILITY",
+            help="It must be there, such as extend,release; may be repeated.",
+            rich_help_panel=VERDICT,
+        ),
+    ] = None,
+    expectations: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Known failures (TOML): only new ones fail.", rich_help_panel=VERDICT),
+    ] = None,
+    update_expectations: Annotated[
+        bool,
+        typer.Option("--update-expectations", help="Bring that file up to date.", rich_help_panel=VERDICT),
+    ] = False,
     fail_on: Annotated[str, typer.Option(help="must or should.", rich_help_panel=VERDICT)] = "must",
     allow_inconclusive: Annotated[
         bool,
@@ -52,15 +84,23 @@ def conformance(
 
     Without --url or --target the embedded reference server is started and tested. Options for pytest follow after --.
     """
+    from queueproof.contract.capabilities import declared
     from queueproof.contract.requirements import select
     from queueproof.drive.runner import run_suite, working_path
     from queueproof.drive.target import given, known_kind
+    from queueproof.drive.target_file import read_target_file
     from queueproof.evidence.run import RunDirectory, claim_file, new_run_id
+    from queueproof.gate import open_gate
 
     more = _after_dashes(context)
     wanted = [name.upper() for name in requirement or []]
     select(profile, wanted)
     choose("--fail-on", fail_on, ("must", "should"))
+    described = read_target_file(target_file)
+    required = declared([*(require or []), *described.capabilities])
+    if described.url and given_by(context, "url") != "COMMANDLINE":  # the file is nearer than the environment
+        url = described.url
+    open_gate(expectations, update=update_expectations)
     keys = {
         "view": view_key, "publish": publish_key, "consume": consume_key, "manage": manage_key, "foreign": foreign_key,
     }  # fmt: skip
@@ -75,11 +115,18 @@ def conformance(
     options += [f"--qp-seed={seed}"]
     options += [f"--qp-webhook-host={webhook_host}"] if webhook_host else []
     options += [f"--qp-requirement={name}" for name in wanted]
+    options += [f"--qp-require={name}" for name in required]
+    options += [f"--qp-expectations={working_path(expectations)}"] if expectations else []
+    options += ["--qp-update-expectations"] if update_expectations else []
     options += [f"--qp-fail-on={fail_on}"]
     options += ["--qp-allow-inconclusive"] if allow_inconclusive else []
     options += [f"--qp-target={target}"] if target else []
     options += [f"--qp-junit={working_path(junit)}"] if junit else []
-    options += [f"--qp-command={_again(url, target, profile, wanted, fail_on, slack, seed, webhook_host)}"]
+    again = _again(
+        url=url, target=target, profile=profile, wanted=wanted, required=required, expectations=expectations,
+        fail_on=fail_on, slack=slack, seed=seed, webhook_host=webhook_host,
+    )  # fmt: skip
+    options += [f"--qp-command={again}"]
     secrets = {f"QUEUEPROOF_{name.upper()}_KEY": key for name, key in keys.items()}
     secrets |= {"SCAIGRID_API_KEY": api_key, "SCAIGRID_HOST": "" if target else url}
     code = run_suite(options, secrets=secrets, more=more, output=sys.stderr if json else None)
@@ -87,13 +134,25 @@ def conformance(
 
 
 def _again(
-    url: str, target: str, profile: str, wanted: list[str], fail_on: str, slack: float, seed: int, webhook_host: str
+    *,
+    url: str,
+    target: str,
+    profile: str,
+    wanted: Sequence[str],
+    required: Sequence[str],
+    expectations: Path | None,
+    fail_on: str,
+    slack: float,
+    seed: int,
+    webhook_host: str,
 ) -> str:
     """The same command once more, without keys."""
     words = ["queueproof", "conformance"]
     words += ["--target", target] if target else (["--url", url] if url else [])
     words += ["--profile", profile] if profile != "core" else []
     words += [word for name in wanted for word in ("--requirement", name)]
+    words += ["--require", ",".join(required)] if required else []
+    words += ["--expectations", str(expectations)] if expectations else []
     words += ["--fail-on", fail_on] if fail_on != "must" else []
     words += ["--slack", f"{slack:g}"] if slack != 5.0 else []
     words += ["--seed", str(seed)] if seed != 1 else []

@@ -32,3 +32,9 @@ def key_option(name: str, what: str) -> Any:
 def choose(option: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise UsageError(f"{option} {value} is no choice", hint=f"choose one of {', '.join(choices)}")
+
+
+def given_by(context: typer.Context, parameter: str) -> str:
+    """Where an option's value comes from: "COMMANDLINE", "ENVIRONMENT", "DEFAULT"."""
+    source = context.get_parameter_source(parameter)
+    return source.name if source is not None else "DEFAULT"

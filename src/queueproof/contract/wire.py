@@ -282,6 +282,11 @@ def list_hitl_patterns(scope: str, **query: str | int) -> Request:
     return Request(verb="list-hitl-patterns", method="GET", path=path, scope=scope)
 
 
+def health() -> Request:
+    """Outside the module's own paths, and without a key (docs/contract.md)."""
+    return Request(verb="health", method="GET", path="/health")
+
+
 def change_module(verb: str) -> Request:
     """`verb`: enable, or disable (whose path is not documented), for the whole tenant of the key."""
     return Request(verb=f"{verb}-module", method="POST", path=f"{BASE}/{verb}", body=b"{}")

@@ -94,6 +94,8 @@ class Client:
         self.key = key
         self.retried = 0
         self.round_trips_ns: list[int] = []
+        self.worked: set[str] = set()  # verbs that were answered 2xx
+        self.headers: Mapping[str, str] = {}  # of the first answer, secrets hidden
         self._run = run
         self._read_timeout_s = read_timeout_s
         self._verify = verify
@@ -225,6 +227,8 @@ class Client:
         )
         if answer is not None:
             self.budget.learn(answer)
+            self.headers = self.headers or answer.headers
+            self.worked |= {request.verb} if result is Result.OK else set()
             self.round_trips_ns.append(back.at_ns - invoke.at_ns)
         return Exchange(
             op=invoke.op,

@@ -9,6 +9,7 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
+from queueproof.evidence.results import Outcome
 from queueproof.report import svg
 from queueproof.report.cards import Card, Group, Part
 from queueproof.report.exchange import Exchange, as_curl
@@ -69,7 +70,9 @@ def views(story: Story) -> dict[str, list[PartView]]:
 
 def explains(card: Card) -> bool:
     """Whether a card has more to show than its line in the list."""
-    return card.group in {Group.NEW, Group.HARNESS, Group.KNOWN, Group.TOLD} or (
+    if card.group in {Group.STALE, Group.PROVISIONAL, Group.KNOWN}:
+        return card.outcome is Outcome.FAILED
+    return card.group in {Group.NEW, Group.HARNESS, Group.TOLD} or (
         card.group is Group.INCONCLUSIVE and any(part.picked.exchanges for part in card.parts)
     )
 

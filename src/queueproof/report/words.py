@@ -83,10 +83,12 @@ KNOWN: Final[Mapping[str, str]] = {
 
 EXPECTATIONS: Final[Mapping[str, str]] = {
     "new": "new: no expectation covers it",
-    "known": "known: it failed as the expectation says",
-    "fixed": "fixed: it was expected to fail, and passed",
-    "stale": "stale: it was expected to fail, and passed; take the expectation out",
-    "unmatched": "unmatched: it failed otherwise than the expectation says, so it counts as new",
+    "known": "known: it is as the expectation says",
+    "fixed": "fixed: it passed, and its expectation has been taken out",
+    "stale": "stale: it passed, and the expectation says that it does not",
+    "unmatched": "unmatched: it is otherwise than the expectation says, so that it counts as new",
+    "untold": "untold: whether the expectation still holds could not be told",
+    "provisional": "provisional: it is newer than the expectations file, so that it does not gate yet",
     "expired": "expired: the expectation's last day is over, so it counts as new",
 }
 
