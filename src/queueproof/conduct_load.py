@@ -28,6 +28,7 @@ def load(options: LoadOptions, *, url: str = "", kind: str = "", key: str = "", 
     # A scenario's objectives are for a target in peace: a fault is expected to cost answers and time.
     own = () if options.nemesis else planned.objectives
     wanted = objectives.parse_all([*own, *options.objectives])
+    abort = objectives.abort_when(options.abort_on)
     load = scenario.adjusted(planned, rate=options.rate, duration_s=options.duration_s, users=options.users)
     strikes = nemesis.plan(
         options.nemesis, duration_s=load.duration_s, visibility_timeout_s=load.consumers.visibility_timeout_s
@@ -49,6 +50,7 @@ def load(options: LoadOptions, *, url: str = "", kind: str = "", key: str = "", 
             api_key=target.key,
             judge=judge,
             live=live,
+            abort=abort,
             target=_described(target),
             command=command,
             nemesis=nemesis.Nemesis(strikes, acts) if strikes else None,

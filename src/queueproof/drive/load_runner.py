@@ -44,6 +44,8 @@ class LoadOptions:
     duration_s: float | None = None
     processes: int = 1
     objectives: tuple[str, ...] = ()
+    abort_on: tuple[str, ...] = ()  # conditions that end the load early (verdict/objectives.py, abort_when)
+    settle_s: float | None = None  # how long a drain with nothing missing goes on; None: the scenario's own
     out: Path | None = None
     nemesis: tuple[str, ...] = ()  # faults to strike while it runs (drive/nemesis.py)
     restart_cmd: str = ""  # kills and starts a target that is not ours
@@ -251,6 +253,8 @@ def _arguments(options: LoadOptions, *, url: str, run: str, directory: Path) -> 
         values["--qp-consumers"] = str(options.users or 0)
     if options.duration_s is not None:
         values["--qp-duration"] = f"{options.duration_s:g}s"
+    if options.settle_s is not None:
+        values["--qp-settle"] = repr(options.settle_s)
     if options.processes > 1:
         port = str(_free_port())
         values |= {"--processes": str(options.processes), "--master-bind-host": "127.0.0.1"}
@@ -306,12 +310,18 @@ class LiveLine:
         text = _line(line, self._before)
         self._before = line
         if self._terminal:
-            self._stream.write(f"\r\x1b[K{text}")
+            self._stream.write(f"\r\x1b[K{text[: self._columns() - 1]}")  # a full line would break into two
             self._stream.flush()
         elif line["elapsed_s"] - self._told >= 10 or line["phase"] not in {"load", "prepare"}:
             self._told = line["elapsed_s"]
             self._stream.write(f"{text}\n")
             self._stream.flush()
+
+    def _columns(self) -> int:
+        try:
+            return os.get_terminal_size(self._stream.fileno()).columns
+        except (OSError, ValueError):
+            return 200
 
     def close(self) -> None:
         if self._terminal and self._before:

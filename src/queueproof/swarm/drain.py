@@ -29,7 +29,6 @@ AWAY_S: Final = 10.0  # a target that answers nothing for so long is away
 AWAY: Final = "the target does not answer any more"
 # A complete whose answer was lost may have worked: its message is not awaited, though it may still come.
 MAY_BE_DONE: Final = frozenset({Result.OK, Result.UNKNOWN})
-SETTLE_S: Final = 10.0  # at most, when nothing is missing: what comes back wrongly mostly comes within a lock
 READS: Final = 500  # so many missing messages are read one by one
 
 
@@ -139,7 +138,7 @@ class Drain:
         drain = self._scenario.drain
         lock_s = (self.books.lock_s + drain.cadence_s + drain.slack_s) * (1 + CLOCK_MARGIN) + 2 * POLL_S
         if self.books.settled:
-            return min(lock_s, SETTLE_S)
+            return min(lock_s, drain.settle_s)  # what comes back wrongly mostly comes within a lock
         return (self.books.unknown_claims + 1) * lock_s + self.longest_wait_s
 
     @property
