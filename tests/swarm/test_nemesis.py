@@ -52,6 +52,9 @@ class TestPlan:
         assert second.at_s == pytest.approx(13.5)
         assert second.at_s + second.for_s == pytest.approx(15.5)
 
+    def test_a_short_load_in_peace_is_none_of_its_business(self) -> None:
+        assert nemesis.plan([], duration_s=0.1, visibility_timeout_s=5) == []
+
     @pytest.mark.parametrize("names", [["kill-everything"], ["pause-server"] * 3])
     def test_what_cannot_be_is_refused(self, names: list[str]) -> None:
         with pytest.raises(UsageError) as refused:
