@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from scaiqueue_reference import auth
 from scaiqueue_reference.agents import Agents
+from scaiqueue_reference.api.agents import AgentHandlers
 from scaiqueue_reference.api.documents import DocumentHandlers
 from scaiqueue_reference.api.endpoints import Handlers, endpoints
 from scaiqueue_reference.api.journal import JournalHandlers
@@ -68,6 +69,7 @@ class Server:
             documents=DocumentHandlers(self._broker.documents, places),
             webhooks=WebhookHandlers(store, clock, dispatcher),
             module=ModuleHandlers(gate),
+            agents=AgentHandlers(store),
         )
         self._windows = _shared_windows(settings)
         limits = RateLimits(settings.rate_limit, settings.tenant_rate_limit, settings.rate_window, shared=self._windows)
@@ -77,7 +79,7 @@ class Server:
         self.plain = fastapi_app(service, table, metrics, store.ping)
         self.app = HotShell(self.plain, service, {endpoint.name: endpoint for endpoint in table})  # type: ignore[assignment]
         self._audit.start()
-        self._agents = Agents(self._broker, dispatcher)
+        self._agents = Agents(self._broker, dispatcher, settings)
         if self._settings.role != "api":
             self._agents.start()
 

@@ -1,4 +1,4 @@
-"""Two API processes and two workers: each message is delivered exactly once (longer: benchmarks/deliveries.py)."""
+"""Two API processes and two workers at once: each message is delivered once (benchmarks/deliveries.py: more)."""
 
 import os
 from typing import Any

@@ -40,6 +40,14 @@ end
 return answers
 """
 
+# KEYS: ready, hidden. ARGV: id, old score, new score, visible.
+_MOVE = """
+redis.call('ZADD', KEYS[1], 'XX', ARGV[3], ARGV[1])
+if redis.call('ZREM', KEYS[2], ARGV[2] .. ':' .. ARGV[1]) == 1 then
+  redis.call('ZADD', KEYS[2], ARGV[4], ARGV[3] .. ':' .. ARGV[1])
+end
+"""
+
 # Ids in one command; what is more is put by the next.
 _LARGEST_PUT = 5_000
 
@@ -57,6 +65,7 @@ class RedisPending(RedisLink):
     def __init__(self, url: str, now_us: Callable[[], int]) -> None:
         super().__init__(url)
         self._script = self._redis.register_script(_TAKE)
+        self._move = self._redis.register_script(_MOVE)
         self._now_us = now_us
         # The driver costs several times what Redis does: calls that come together are one command.
         self._puts: Batcher[Sequence[Waiting], None] = Batcher(self._put, weight=len, capacity=_LARGEST_PUT)
@@ -89,6 +98,11 @@ class RedisPending(RedisLink):
             pipeline.zadd(_hidden(queue_id), times)
         await self._ask(pipeline.execute)
         return [None] * len(batch)
+
+    async def move(self, message: Waiting, former_score: int) -> None:
+        keys = [_ready(message.queue_id), _hidden(message.queue_id)]
+        arguments: list[str | int] = [message.id, former_score, message.score, message.visible_us]
+        await self._ask(lambda: self._move(keys=keys, args=arguments))
 
     async def take(self, queue_id: str, limit: int, now_us: int, lock_us: int) -> list[Waiting]:
         return await self._takes.submit(_Take(queue_id, limit, now_us, lock_us))
