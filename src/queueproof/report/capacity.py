@@ -9,7 +9,7 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from queueproof.report.load import duration
-from queueproof.report.page import page
+from queueproof.report.quiet_page import page
 from queueproof.report.story import Story
 from queueproof.report.text import plain
 

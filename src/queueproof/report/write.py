@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from queueproof.errors import CorruptRunError, UsageError
-from queueproof.evidence.run import JUNIT, REPORT, RESULTS, RunDirectory
+from queueproof.evidence.run import CONTRACT, JUNIT, REPORT, RESULTS, RunDirectory
 from queueproof.report.story import Story, load_story
 
 
 def write_reports(run_directory: Path) -> Story:
-    """Writes report.html and junit.xml into the directory, and returns the story that they tell.
+    """Writes report.html, junit.xml and contract.html into the directory, and returns the story that they tell.
+
+    The annotated contract is written where requirements were tried; the report links to it.
 
     Raises CorruptRunError when the directory holds no run, OSError when it cannot be written.
     """
@@ -19,13 +21,28 @@ def write_reports(run_directory: Path) -> Story:
 
     story = load_story(run_directory)
     directory = RunDirectory(run_directory)
-    directory.write(REPORT, _page(story))
+    contract = _contract_of(story, report=REPORT) if story.cards else ""
+    if contract:
+        directory.write(CONTRACT, contract)
+    directory.write(REPORT, _page(story, contract=CONTRACT if contract else ""))
     directory.write(JUNIT, junit(story))
     return story
 
 
+def _contract_of(story: Story, *, report: str = "") -> str:
+    from queueproof.report.contract_page import contract_page
+
+    started = f"{story.manifest.started[:16].replace('T', ' ')} UTC" if story.manifest else ""
+    about = " · ".join(filter(None, (f"run {story.run}", started, story.verdict)))
+    return contract_page(story.results, name=story.target or "this target", about=about, report=report)
+
+
+def _contract(path: Path) -> str:
+    return _contract_of(load_story(path))
+
+
 def render(run_directory: Path, format: str) -> str:  # noqa: A002 -- the name of the option that it serves
-    """The report of a run as text: "html", "junit", "markdown", "json" or "text".
+    """The report of a run as text: "html", "contract", "junit", "markdown", "json" or "text".
 
     Raises UsageError for another format, CorruptRunError when the directory holds no run.
     """
@@ -42,11 +59,11 @@ def _own(story: Story) -> Any:
     return None
 
 
-def _page(story: Story) -> str:
+def _page(story: Story, *, contract: str = "") -> str:
     from queueproof.report.html import html
 
     own = _own(story)
-    return str(own.html(story)) if own else html(story)
+    return str(own.html(story)) if own else html(story, contract=contract)
 
 
 def _html(path: Path) -> str:
@@ -87,6 +104,7 @@ def _json(path: Path) -> str:
 # Each format's module is imported when it is asked for: `--help` needs none of them.
 FORMATS: Final[Mapping[str, Callable[[Path], str]]] = {
     "html": _html,
+    "contract": _contract,
     "junit": _junit,
     "markdown": _markdown,
     "json": _json,
