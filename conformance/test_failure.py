@@ -360,7 +360,9 @@ async def moved(case: Case, spent: Spent) -> None:
     rows += traced
     places = {row.get("queue_id") for row in rows}
     if not message.correlation or not traced or not all(isinstance(place, str) for place in places):
-        raise NotSupported("the list of queues shows no _dead_letter, and rows do not tell where a message is")
+        raise NotSupported(
+            "the list of queues shows no _dead_letter, and rows do not tell where a message is", lacks=("dead-letter",)
+        )
     case.require(
         places != {queue.id},
         "a message that has spent its attempts is in no other queue than its own, and no _dead_letter is shown",

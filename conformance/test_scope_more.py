@@ -142,7 +142,7 @@ async def dead_letters(case: Case, scope: str) -> str:
     """The id of a scope's _dead_letter queue."""
     found: dict[str, str] = await case.eventually(lambda: slugs(case, scope), lambda seen: "_dead_letter" in seen)
     if not found.get("_dead_letter"):
-        raise NotSupported("the list of a scope's queues shows no _dead_letter")
+        raise NotSupported("the list of a scope's queues shows no _dead_letter", lacks=("dead-letter",))
     return found["_dead_letter"]
 
 

@@ -10,35 +10,43 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from queueproof.checks.all import run_all
 from queueproof.checks.finding import Finding
 from queueproof.checks.order import Ordering
-from queueproof.contract.requirements import Requirement
+from queueproof.contract.requirements import Requirement, catalogue, catalogue_digest, catalogue_version
 from queueproof.drive.cleanup import LEDGER, Ledger, clean_up
 from queueproof.drive.client import Client
 from queueproof.drive.engine import CaseSpec, Ended, run_cases
+from queueproof.drive.identity import ask, capabilities
 from queueproof.drive.interruption import interruptible, until
 from queueproof.drive.limits import RequestBudget
 from queueproof.drive.noise import LagMeter, certificate
+from queueproof.drive.observe import observing
 from queueproof.drive.preflight import check_target
+from queueproof.drive.questions_more import questions
 from queueproof.drive.recorder import Recorder
 from queueproof.drive.sweep import sweep
 from queueproof.drive.target import SERVER_LOG, Target, at_url, base_url, open_target
-from queueproof.drive.world import DEFAULT_SLACK_S, World
+from queueproof.drive.world import DEFAULT_SEED, DEFAULT_SLACK_S, World
 from queueproof.errors import QueueproofError
 from queueproof.evidence.history import HistoryWriter, read_history
 from queueproof.evidence.results import (
     SCHEMA,
     CaseResult,
     CleanUp,
-    Noise,
+    Observation,
     Outcome,
     RequirementResult,
     Results,
     Verdict,
 )
-from queueproof.evidence.run import JUNIT, RunDirectory, claim_file, manifest_of, new_run_id
+from queueproof.evidence.run import JUNIT, Manifest, RunDirectory, claim_file, manifest_of, new_run_id
+from queueproof.gate import Gate, open_gate, told, write_update
+from queueproof.report.again import command_of
 from queueproof.report.story import Story
 from queueproof.report.write import write_reports
 from queueproof.verdict.judge import Judgement, Proof, judge
@@ -60,12 +68,19 @@ class Settings:
     key: str = ""
     keys: Mapping[str, str] = field(default_factory=dict)
     slack_s: float = DEFAULT_SLACK_S
+    seed: int = DEFAULT_SEED
+    shrink: bool = True
+    webhook_host: str = ""
     fail_on: str = "must"
     allow_inconclusive: bool = False
+    required: Sequence[str] = ()  # capabilities that must be there
+    expectations: Path | None = None
+    update_expectations: bool = False
     out: Path | None = None
     junit: Path | None = None
     command: str = ""  # how to run the same again, without secrets
     options: Mapping[str, object] = field(default_factory=dict)
+    observe: bool = True  # look at what the contract leaves open as well
     reports: bool = True  # write report.html and junit.xml
     target: "Callable[[Path | None], AbstractAsyncContextManager[Target]] | None" = None  # a target of the caller's
 
@@ -91,11 +106,12 @@ async def conformance(
     """
     if settings.junit is not None:
         claim_file(settings.junit, "--junit")
+    gate = open_gate(settings.expectations, update=settings.update_expectations)
     run = new_run_id()
     directory = RunDirectory.create(settings.out, "conformance", run)
     async with interruptible() as interrupted:
         try:
-            results, ended, error = await _run(settings, specs, directory, run, done, interrupted)
+            results, ended, error = await _run(settings, gate, specs, directory, run, done, interrupted)
         except QueueproofError as stopped:
             results, ended, error = _unusable(settings, stopped), [], stopped
         directory.write_results(results)
@@ -108,6 +124,7 @@ async def conformance(
 
 async def _run(
     settings: Settings,
+    gate: Gate,
     specs: Sequence[CaseSpec],
     directory: RunDirectory,
     run: str,
@@ -126,18 +143,20 @@ async def _run(
     async with contextlib.AsyncExitStack() as stack:
         target = await until(interrupted, stack.enter_async_context(opened))
         if target is None:
-            return _results(_judge(settings, [], [], complete=False), False, Noise(), CleanUp()), [], None
+            results = _judged(settings, gate, [], [], complete=False)
+            return results, [], None
         directory.write_manifest(
             manifest_of(
                 run=run, kind="conformance", target=target.described(), options=options, command=settings.command
             )
         )
-        return await _against(target, settings, specs, directory, run, done, interrupted)
+        return await _against(target, settings, gate, specs, directory, run, done, interrupted)
 
 
 async def _against(
     target: Target,
     settings: Settings,
+    gate: Gate,
     specs: Sequence[CaseSpec],
     directory: RunDirectory,
     run: str,
@@ -149,16 +168,29 @@ async def _against(
     client = Client(target.url, target.key, recorder=recorder, budget=RequestBudget(), run=run)
     ledger = Ledger(directory.path / LEDGER)
     world = World(
-        run=run, client=client, keys=target.keys, slack_s=settings.slack_s, ours=target.kind != "url", ledger=ledger
+        run=run,
+        client=client,
+        keys=target.keys,
+        slack_s=settings.slack_s,
+        seed=settings.seed,
+        shrink=settings.shrink,
+        webhook_host=settings.webhook_host,
+        ours=target.kind != "url",
+        ledger=ledger,
     )
     complete = True
     error: QueueproofError | None = None
     ended: list[Ended] = []
+    observed: tuple[Observation, ...] = ()
+    says: dict[str, str] = {}
     try:
         async with LagMeter() as meter:
             try:
                 await until(interrupted, check_target(world))
-                ended = await until(interrupted, run_cases(world, specs, meter, done=done)) or []
+                says = await until(interrupted, ask(client)) or {}
+                async with observing(world, questions() if settings.observe else ()) as looks:
+                    ended = await until(interrupted, run_cases(world, specs, meter, done=done)) or []
+                    observed = await until(interrupted, looks.end()) or looks.told()
                 await until(interrupted, sweep(world))
             except QueueproofError as stopped:
                 error = stopped
@@ -178,23 +210,43 @@ async def _against(
         unmodelled=[queue.id for queue in world.queues if queue.unmodelled],
         slack_s=settings.slack_s,
     )
-    judgement = _judge(settings, ended, findings, complete=complete)
-    return _results(judgement, complete, noise, cleaned), ended, None
+    seen = capabilities(client, [end.result for end in ended])
+    manifest = msgspec.structs.replace(directory.manifest(), target={**target.described(), **_named(says)})
+    directory.write_manifest(manifest)
+    results = _judged(settings, gate, ended, findings, complete=complete)
+    identity = _identity(manifest, seen)
+    whole = msgspec.structs.replace(results, noise=noise, clean_up=cleaned, identity=identity, observations=observed)
+    return whole, ended, None
 
 
-def _judge(settings: Settings, ended: Sequence[Ended], findings: Sequence[Finding], *, complete: bool) -> Judgement:
-    return judge(
-        settings.selected,
-        [end.result for end in ended],
-        proofs=[Proof(root=end.proves, case=end.result) for end in ended if end.proves],
-        findings=findings,
-        complete=complete,
-        fail_on=settings.fail_on,
-        allow_inconclusive=settings.allow_inconclusive,
-    )
+def _named(says: Mapping[str, str]) -> dict[str, Any]:
+    return {"says": dict(says)} if says else {}
 
 
-def _results(judgement: Judgement, complete: bool, noise: Noise, cleaned: CleanUp) -> Results:
+def _identity(manifest: Manifest, seen: Mapping[str, bool]) -> dict[str, Any]:
+    """Who was judged, by what, when, and how to do it again: the whole of it without a secret."""
+    return {
+        "target": {**manifest.target, "capabilities": dict(seen)},
+        "queueproof": manifest.version,
+        "catalogue": {
+            "version": catalogue_version(),
+            "digest": catalogue_digest(),
+            "requirements": len(catalogue()),
+        },
+        "started": manifest.started,
+        "options": dict(manifest.options),
+        "reproduce": command_of(manifest),
+    }
+
+
+def _judged(
+    settings: Settings, gate: Gate, ended: Sequence[Ended], findings: Sequence[Finding], *, complete: bool
+) -> Results:
+    """The verdict; where that is asked for, after the expectations file has been brought up to date."""
+    judgement, update = _judge(settings, gate, ended, findings, complete=complete), None
+    if settings.update_expectations and complete:
+        gate, update = write_update(gate, judgement.requirements)
+        judgement = _judge(settings, gate, ended, findings, complete=complete, fixed=update.removed)
     return Results(
         schema=SCHEMA,
         verdict=judgement.verdict,
@@ -203,8 +255,31 @@ def _results(judgement: Judgement, complete: bool, noise: Noise, cleaned: CleanU
         complete=complete,
         requirements=judgement.requirements,
         findings=judgement.findings,
-        noise=noise,
-        clean_up=cleaned,
+        expectations=told(gate, judgement.requirements, update),
+    )
+
+
+def _judge(
+    settings: Settings,
+    gate: Gate,
+    ended: Sequence[Ended],
+    findings: Sequence[Finding],
+    *,
+    complete: bool,
+    fixed: Sequence[str] = (),
+) -> Judgement:
+    return judge(
+        settings.selected,
+        [end.result for end in ended],
+        proofs=[Proof(root=end.proves, case=end.result) for end in ended if end.proves],
+        findings=findings,
+        complete=complete,
+        fail_on=settings.fail_on,
+        allow_inconclusive=settings.allow_inconclusive,
+        declared=settings.required,
+        expectations=gate.expectations,
+        today=gate.today,
+        fixed=fixed,
     )
 
 

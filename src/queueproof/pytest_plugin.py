@@ -15,12 +15,16 @@ import pytest
 from _pytest.outcomes import Skipped
 
 from queueproof.conduct import Ran, Settings, conformance
+from queueproof.contract.capabilities import declared, with_declared
 from queueproof.contract.requirements import Requirement, select
 from queueproof.drive.engine import CaseSpec
-from queueproof.drive.world import DEFAULT_SLACK_S, KEY_NAMES
+from queueproof.drive.target_file import TargetFile, read_target_file
+from queueproof.drive.world import DEFAULT_SEED, DEFAULT_SLACK_S, KEY_NAMES
 from queueproof.errors import ExitCode, QueueproofError
 from queueproof.evidence.results import CaseResult, Outcome
+from queueproof.gate import open_gate
 from queueproof.report.cards import Card
+from queueproof.report.progress import Progress
 from queueproof.report.terminal import render_card, show
 
 _RAN: pytest.StashKey[Ran] = pytest.StashKey()
@@ -54,16 +58,22 @@ class NoOutcome(Skipped):
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("queueproof", "queueproof: conformance of a ScaiQueue server")
     text = group.addoption
-    text("--qp-url", default=os.environ.get("SCAIGRID_HOST", ""), help="the server's base address")
+    text("--qp-url", default="", help="the server's base address (default: the target file's, or SCAIGRID_HOST)")
     text("--qp-target", default="", help="a server to start when there is no address: embedded, services or stack")
     text("--qp-api-key", default="", help="API key with all rights (default: SCAIGRID_API_KEY)")
     for name in KEY_NAMES:
         text(f"--qp-{name}-key", default="", help=f"a key with fewer rights (default: QUEUEPROOF_{name.upper()}_KEY)")
     text("--qp-profile", default="core", help="core, extended or all")
     text("--qp-requirement", action="append", default=[], metavar="ID", help="only this one; may be repeated")
+    text("--qp-require", action="append", default=[], metavar="CAPABILITY", help="must be there; may be repeated")
+    text("--qp-target-file", type=Path, default=None, metavar="FILE", help="TOML with url and capabilities")
+    text("--qp-expectations", type=Path, default=None, metavar="FILE", help="failures that are known")
+    text("--qp-update-expectations", action="store_true", help="write what failed into that file")
     text("--qp-fail-on", default="must", choices=("must", "should"), help="which failures fail the run")
     text("--qp-allow-inconclusive", action="store_true", help="what cannot be told does not fail the run")
     text("--qp-slack", type=float, default=DEFAULT_SLACK_S, metavar="SECONDS", help="allowed beyond a timeout")
+    text("--qp-seed", type=int, default=DEFAULT_SEED, metavar="N", help="what plans, bodies and keys are drawn from")
+    text("--qp-webhook-host", default="", metavar="NAME", help="how the target reaches this machine, for events")
     text("--qp-out", type=Path, default=None, metavar="DIR", help="the run directory (default: a new one in reports/)")
     text("--qp-junit", type=Path, default=None, metavar="FILE", help="where junit.xml is copied to")
     text("--qp-command", default="", help="how to run the same again, for the report")
@@ -74,12 +84,25 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "requirement(id): the requirement of the contract that the case is about")
     try:
         _selected(config)
+        open_gate(config.getoption("--qp-expectations"), update=config.getoption("--qp-update-expectations"))
     except QueueproofError as error:
         raise pytest.UsageError(str(error)) from error
 
 
 def _selected(config: pytest.Config) -> tuple[Requirement, ...]:
-    return select(config.getoption("--qp-profile"), config.getoption("--qp-requirement"))
+    """What the options choose; with --qp-requirement nothing else, otherwise what is declared as well."""
+    named = config.getoption("--qp-requirement")
+    chosen = select(config.getoption("--qp-profile"), named)
+    required = _required(config)
+    return chosen if named else with_declared(chosen, required)
+
+
+def _target_file(config: pytest.Config) -> TargetFile:
+    return read_target_file(config.getoption("--qp-target-file"))
+
+
+def _required(config: pytest.Config) -> tuple[str, ...]:
+    return declared([*config.getoption("--qp-require"), *_target_file(config).capabilities])
 
 
 # ── collection ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -153,9 +176,13 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
         raise session.Interrupted(f"{session.testsfailed} files of the suite could not be read")
     if len(cases) < len(session.items):
         raise pytest.UsageError("cases of the suite and other tests cannot share one run: name conformance/ alone")
-    progress = _Progress(session.config, len(cases))
+    progress = Progress(len(cases), sys.stderr, quiet=session.config.getoption("verbose") > 0)
+
+    def done(result: CaseResult) -> None:
+        progress.done(failed=result.outcome is Outcome.FAILED)
+
     try:
-        ran = asyncio.run(conformance(_settings(session.config), [item.spec for item in cases], done=progress.done))
+        ran = asyncio.run(conformance(_settings(session.config), [item.spec for item in cases], done=done))
     except QueueproofError as error:
         session.config.stash[_ERROR] = error
         raise pytest.UsageError(str(error)) from error
@@ -189,51 +216,35 @@ def _settings(config: pytest.Config) -> Settings:
     }
     return Settings(
         selected=_selected(config),
-        url=option("--qp-url") if not option("--qp-target") else "",
+        url=(option("--qp-url") or _target_file(config).url or os.environ.get("SCAIGRID_HOST", ""))
+        if not option("--qp-target")
+        else "",
         kind=option("--qp-target"),
         key=option("--qp-api-key") or os.environ.get("SCAIGRID_API_KEY", ""),
         keys={name: key for name, key in keys.items() if key},
         slack_s=option("--qp-slack"),
+        seed=option("--qp-seed"),
+        webhook_host=option("--qp-webhook-host"),
         fail_on=option("--qp-fail-on"),
+        observe=not option("--qp-requirement"),  # one promise is looked at alone, and quickly
         allow_inconclusive=option("--qp-allow-inconclusive"),
+        required=_required(config),
+        expectations=option("--qp-expectations"),
+        update_expectations=option("--qp-update-expectations"),
         out=option("--qp-out"),
         junit=option("--qp-junit"),
         command=option("--qp-command"),
         options={
             "profile": option("--qp-profile"),
             "requirement": option("--qp-requirement"),
+            "require": list(_required(config)),
+            "expectations": str(option("--qp-expectations") or ""),
             "slack_s": option("--qp-slack"),
+            "seed": option("--qp-seed"),
             "fail_on": option("--qp-fail-on"),
             "allow_inconclusive": option("--qp-allow-inconclusive"),
         },
     )
-
-
-class _Progress:
-    """One line on standard error that counts the cases as they end; only on a terminal."""
-
-    def __init__(self, config: pytest.Config, total: int) -> None:
-        self._on = sys.stderr.isatty() and not config.getoption("verbose") > 0
-        self._total = total
-        self._ended = 0
-        self._failed = 0
-        self._show()
-
-    def done(self, result: CaseResult) -> None:
-        self._ended += 1
-        self._failed += result.outcome is Outcome.FAILED
-        self._show()
-
-    def _show(self) -> None:
-        if self._on:
-            failed = f", {self._failed} failed" if self._failed else ""
-            sys.stderr.write(f"\r\x1b[K{self._ended} of {self._total} cases ended{failed} ")
-            sys.stderr.flush()
-
-    def close(self) -> None:
-        if self._on:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
 
 
 # ── reporting ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -46,7 +46,7 @@ class Settings:
     redis: str | None = None  # redis://HOST:PORT/DB
     role: str = "all"  # api: calls only; worker: the agents only; all: both
     processes: int = 1  # API processes behind the one port
-    rate_limit: int = 0  # calls a key may make in a window; 0: no limit
+    rate_limit: int = 0  # calls a key may make in a window, over all processes where there is Redis; 0: no limit
     tenant_rate_limit: int = 0  # calls all keys of a tenant may make in a window; 0: no limit
     rate_window: int = 60  # seconds
     aging: int = 3600  # seconds after which a waiting message rises by a tier of priority; 0: never

@@ -19,6 +19,10 @@ ApiKey = Annotated[
     str,
     typer.Option(envvar="SCAIGRID_API_KEY", show_envvar=True, help="A key with all rights.", rich_help_panel=TARGET),
 ]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print JSON; words for people go to standard error.", rich_help_panel=OUTPUT),
+]
 
 
 def key_option(name: str, what: str) -> Any:
@@ -28,3 +32,9 @@ def key_option(name: str, what: str) -> Any:
 def choose(option: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise UsageError(f"{option} {value} is no choice", hint=f"choose one of {', '.join(choices)}")
+
+
+def given_by(context: typer.Context, parameter: str) -> str:
+    """Where an option's value comes from: "COMMANDLINE", "ENVIRONMENT", "DEFAULT"."""
+    source = context.get_parameter_source(parameter)
+    return source.name if source is not None else "DEFAULT"

@@ -1,6 +1,7 @@
 """The catalogue of requirements: `requirements.toml` with types, and the selections that a run can make of it."""
 
 import difflib
+import hashlib
 import tomllib
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -34,6 +35,8 @@ class Requirement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     known: Known  # how well: "inferred" never fails a server
     prerequisites: tuple[str, ...] = ()  # where one of these failed, this one is blocked
     control: str = ""  # what a negative case shows first
+    since: int = 1  # the catalogue that it came with
+    capability: str = ""  # the name under which --require demands it (capabilities.py), "" where none does
 
     @property
     def area(self) -> str:
@@ -52,14 +55,33 @@ def catalogue() -> Mapping[str, Requirement]:
 
     Raises ValueError when the file contradicts itself (a house test keeps that from happening).
     """
-    text = resources.files(__package__).joinpath("requirements.toml").read_text(encoding="utf-8")
-    entries = tomllib.loads(text)
+    entries = tomllib.loads(_file())
+    newest = entries.pop("catalogue")
     found = {name: msgspec.convert({"id": name, **entry}, Requirement) for name, entry in entries.items()}
     for requirement in found.values():
         unknown = [name for name in requirement.prerequisites if name not in found]
         if unknown:
             raise ValueError(f"{requirement.id} rests on {', '.join(unknown)}, which the catalogue does not hold")
+        if not 1 <= requirement.since <= newest:
+            raise ValueError(f"{requirement.id} came with catalogue {requirement.since}, and the newest is {newest}")
     return found
+
+
+@cache
+def catalogue_version() -> int:
+    """The number of this catalogue: it grows with every release that adds a requirement."""
+    return int(tomllib.loads(_file())["catalogue"])
+
+
+@cache
+def catalogue_digest() -> str:
+    """Eight digits that are the same wherever every requirement is worded and rated the same."""
+    told = "\n".join(f"{r.id} {r.level} {r.profile} {r.known} {r.statement}" for r in catalogue().values())
+    return hashlib.sha256(told.encode()).hexdigest()[:8]
+
+
+def _file() -> str:
+    return resources.files(__package__).joinpath("requirements.toml").read_text(encoding="utf-8")
 
 
 def select(profile: str, ids: Iterable[str] = ()) -> tuple[Requirement, ...]:

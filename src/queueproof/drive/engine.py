@@ -114,13 +114,23 @@ async def _run(world: World, spec: CaseSpec, meter: LagMeter, done: Callable[[Ca
 
 async def _attempt(world: World, spec: CaseSpec) -> CaseEnd | None:
     """One try: None when it passed. A crash of ours is an end as well (`_Crash`)."""
+    case = Case(world, spec.requirement, spec.name)
     try:
-        await spec.function(Case(world, spec.requirement, spec.name))
+        await spec.function(case)
+    except NotSupported as end:
+        end.lacks = (*end.lacks, *_absent(case))
+        return end
     except CaseEnd as end:
         return end
     except Exception as error:
         return _Crash(error)
     return None
+
+
+def _absent(case: Case) -> list[str]:
+    """The verbs that the case was answered 404, 405 or 501 for, and never otherwise."""
+    worked = {exchange.request.verb for exchange in case.exchanges if not exchange.unsupported}
+    return sorted({exchange.request.verb for exchange in case.exchanges} - worked)
 
 
 class _Crash(CaseEnd):
@@ -163,6 +173,7 @@ def _result(spec: CaseSpec, end: CaseEnd | None, *, tries: int, missed: int, dur
         evidence=end.evidence if end else (),
         duration_s=round(duration_s, 3),
         tries=tries,
+        lacks=end.lacks if isinstance(end, NotSupported) else (),
     )
     proven = isinstance(end, Blocked) and (not end.liveness or missed >= CONFIRMED_AT)
     return Ended(result=result, proves=root if proven else "")

@@ -72,7 +72,14 @@ class Blocked(CaseEnd):
 
 
 class NotSupported(CaseEnd):
-    """An optional verb answers 404, 405 or 501."""
+    """An optional verb answers 404, 405 or 501, or something else that no page promises is not there.
+
+    `lacks`: what is surely not there, by its name in contract/capabilities.py; verbs the engine adds by itself.
+    """
+
+    def __init__(self, summary: str, *, evidence: tuple[int, ...] = (), lacks: tuple[str, ...] = ()) -> None:
+        super().__init__(summary, evidence=evidence)
+        self.lacks = lacks
 
 
 class NotRun(CaseEnd):

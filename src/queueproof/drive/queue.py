@@ -433,6 +433,8 @@ class Queue:
             if verb == "fail":
                 self.failed.add(delivery.message)
             return exchange
+        if exchange.unsupported and time.monotonic_ns() > delivery.held_until_ns:
+            raise Disturbed(f"a {verb} came after the lock's end")  # perhaps it is only this message that is not there
         if exchange.unsupported or exchange.status in NOT_UNDERSTOOD:
             raise NotSupported(f"{verb} answers {exchange.told()}", evidence=(exchange.op,))
         if exchange.result is Result.REJECTED and time.monotonic_ns() < delivery.held_until_ns:

@@ -48,6 +48,7 @@ class CaseResult(_Part, frozen=True):
     evidence: tuple[int, ...] = ()  # operation ids of the history
     duration_s: float = 0.0
     tries: int = 1  # how often it started anew because the network came between
+    lacks: tuple[str, ...] = ()  # not supported: the verbs that are surely not there
 
 
 class RequirementResult(_Part, frozen=True):
@@ -60,7 +61,12 @@ class RequirementResult(_Part, frozen=True):
     summary: str = ""
     evidence: tuple[int, ...] = ()
     root: str = ""
-    known_failure: str = ""  # the expectation that covers a failure, in its own words
+    known_failure: str = ""  # the expectation's own words: why it is known, and where it is followed up
+    # How it stands to the expectations file: new, known, fixed, stale, unmatched, expired, untold or provisional
+    # (docs/ci-gate.md); "" where nothing is expected and nothing gates.
+    expectation: str = ""
+    signature: tuple[str, ...] = ()  # failed: what it looks like, the same in every run (docs/ci-gate.md)
+    remark: str = ""  # what that means for the file
     cases: tuple[CaseResult, ...] = ()
 
 
@@ -122,6 +128,10 @@ class Results(_Part, frozen=True):
     verbs: dict[str, Any] = {}
     load: dict[str, Any] = {}
     objectives: tuple[dict[str, Any], ...] = ()
+    capacity: dict[str, Any] = {}  # of a capacity search
+    comparison: dict[str, Any] = {}  # of a comparison of two runs
     observations: tuple[Observation, ...] = ()
     noise: Noise = Noise()
     clean_up: CleanUp = CleanUp()
+    identity: dict[str, Any] = {}
+    expectations: dict[str, Any] = {}

@@ -26,8 +26,10 @@ class Group(StrEnum):
     """Where a requirement stands in a report, in the order of reading."""
 
     NEW = "new failures"
+    STALE = "expectations that no longer hold"
     HARNESS = "harness errors"
     KNOWN = "known failures"
+    PROVISIONAL = "provisional"
     TOLD = "not gating"
     BLOCKED = "blocked"
     INCONCLUSIVE = "inconclusive"
@@ -46,9 +48,17 @@ _BY_OUTCOME: Final[Mapping[Outcome, Group]] = {
     Outcome.BLOCKED: Group.BLOCKED,
     Outcome.HARNESS_ERROR: Group.HARNESS,
 }
+# Where the expectations file decides it (words.EXPECTATIONS).
+_BY_EXPECTATION: Final[Mapping[str, Group]] = {
+    "known": Group.KNOWN,
+    "fixed": Group.FIXED,
+    "stale": Group.STALE,
+    "unmatched": Group.STALE,
+    "expired": Group.STALE,
+    "provisional": Group.PROVISIONAL,
+}
 
-# Expectations (words.EXPECTATIONS) that a pass has outlived, and those that cover no failure.
-_OUTLIVED: Final = frozenset({"fixed", "stale", "expired"})
+# Those that cover no failure.
 _VOID: Final = frozenset({"new", "unmatched", "expired"})
 
 
@@ -87,6 +97,7 @@ class Card:
     requirement: Requirement | None = None  # None: not in this version's catalogue
     known_failure: str = ""
     expectation: str = ""  # what became of the expectation that covers it (words.EXPECTATIONS); "" without one
+    remark: str = ""  # what that means for the expectations file
     root: str = ""  # blocked: the requirement that stood in the way
     blocks: tuple[str, ...] = ()  # the requirements that wait for this one
     more: int = 0  # findings of it that are not among the parts
@@ -123,6 +134,11 @@ class Card:
     @property
     def statement(self) -> str:
         return self.requirement.statement if self.requirement else ""
+
+    @property
+    def reason(self) -> str:
+        """Why it stands where it does, in one line."""
+        return " · ".join(filter(None, (self.remark, self.known_failure, self.summary))) or self.statement
 
     @property
     def failing(self) -> tuple[Part, ...]:
@@ -181,7 +197,8 @@ def _card(
         again=command_for(manifest, result.id),
         requirement=requirement,
         known_failure=result.known_failure,
-        expectation=_expectation(result),
+        expectation=result.expectation,
+        remark=result.remark,
         root=result.root,
         blocks=blocks,
         more=max(0, len(findings) - _MOST_BESIDE),
@@ -210,22 +227,23 @@ def _group(result: RequirementResult, requirement: Requirement | None, manifest:
     A failure whose expectation ran out, or expected another failure, is as new as one without.
     """
     group = _BY_OUTCOME[result.outcome]
-    expectation = _expectation(result)
-    if result.outcome is Outcome.PASSED and (result.known_failure or expectation in _OUTLIVED):
-        return Group.FIXED
-    if group is not Group.NEW or expectation in _VOID:
+    standing = result.expectation
+    if result.outcome is Outcome.FAILED and standing in _VOID:
+        return Group.NEW
+    if standing in _BY_EXPECTATION and (standing != "known" or result.outcome is not Outcome.PASSED):
+        return _BY_EXPECTATION[standing]
+    if standing:
         return group
-    if result.known_failure or expectation == "known":
+    if result.outcome is Outcome.PASSED and result.known_failure:
+        return Group.FIXED
+    if group is not Group.NEW:
+        return group
+    if result.known_failure:
         return Group.KNOWN
     if requirement is None:
         return Group.NEW
     strict = manifest is not None and manifest.options.get("fail_on") == "should"
     return Group.NEW if requirement.gates or (strict and requirement.known != "inferred") else Group.TOLD
-
-
-def _expectation(result: RequirementResult) -> str:
-    """As the judge says it; a run without expectations has none."""
-    return str(getattr(result, "expectation", ""))
 
 
 def _case_part(case: CaseResult) -> Part:

@@ -34,6 +34,8 @@ def _entry(one: Requirement) -> Iterator[str]:
     facts = [f"{one.level}, profile {one.profile}, {gates}", f"{one.known}: {', '.join(one.evidence)}"]
     facts += [f"rests on {', '.join(one.prerequisites)}"] if one.prerequisites else []
     facts += [f"control: {one.control}"] if one.control else []
+    facts += [f"demanded by `--require {one.capability}`"] if one.capability else []
+    facts += [f"since catalogue {one.since}"] if one.since > 1 else []
     yield "".join(f"- {fact}\n" for fact in facts)
 
 

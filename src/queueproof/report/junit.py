@@ -1,7 +1,8 @@
 """JUnit XML as GitLab, Jenkins and GitHub show it: a suite an area, a test case a requirement, the card as its text.
 
-Only what gates is a failure: a known failure, or a SHOULD that is only told, is skipped with its reason, so that the
-pipeline's colour and the exit code agree. ElementTree writes the XML; `plain` has taken out what XML cannot hold.
+Only what gates is a failure: a known failure, or a SHOULD that is only told, is skipped with its reason; an entry of
+the expectations file that no longer holds is a failure, even where the requirement passes. So the pipeline's colour and
+the exit code agree. ElementTree writes the XML; `plain` has taken out what XML cannot hold.
 """
 
 from xml.etree import ElementTree
@@ -72,6 +73,7 @@ def _requirement(suite: ElementTree.Element, card: Card) -> None:
     properties = ElementTree.SubElement(case, "properties")
     for name, value in (("requirement", card.id), ("level", card.level), ("profile", card.profile)):
         _property(properties, name, value)
+    _property(properties, "expectation", card.expectation)
     _property(properties, "outcome", words.NAMES[card.outcome])
     _outcome(case, card)
 
@@ -83,6 +85,8 @@ def _outcome(case: ElementTree.Element, card: Card) -> None:
     message = plain(card.summary or words.NAMES[card.outcome], 400)
     if card.group is Group.NEW:
         _told(case, "failure", card, message, f"{card.level or 'finding'} failed")
+    elif card.group is Group.STALE:
+        _told(case, "failure", card, plain(card.remark, 400), "the expectation no longer holds")
     elif card.group is Group.HARNESS:
         _told(case, "error", card, message, "harness error")
     else:
@@ -97,7 +101,10 @@ def _told(case: ElementTree.Element, tag: str, card: Card, message: str, kind: s
 
 def _why_skipped(card: Card, message: str) -> str:
     if card.group is Group.KNOWN:
-        return plain(f"known failure: {card.known_failure}", 400)
+        kind = "known failure" if card.outcome is Outcome.FAILED else f"expected to be {words.NAMES[card.outcome]}"
+        return plain(f"{kind}: {card.known_failure}", 400)
+    if card.group is Group.PROVISIONAL:
+        return plain(f"provisional, {words.NAMES[card.outcome]}: {card.remark}", 400)
     if card.note:
         return f"note: {message}"
     if card.group is Group.TOLD:

@@ -19,6 +19,10 @@ from queueproof.report.text import count, plain
 _LIMIT: Final = 900_000
 _MOST_CARDS: Final = 60
 _SIGNS: Final = {"good": "✅", "bad": "❌", "unsure": "⚠️"}
+FOLDED: Final = (
+    *(Group.KNOWN, Group.FIXED, Group.PROVISIONAL, Group.TOLD),
+    *(Group.INCONCLUSIVE, Group.NOT_RUN, Group.NOT_SUPPORTED),
+)
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]()>#+\-!|~@])")
 
 
@@ -28,6 +32,7 @@ def markdown(story: Story) -> str:
     blocks += [f"> ⚠️ {text(note, 400)}" for note in story.notes]
     blocks += _counts(story)
     blocks += _cards("New failures", story.group(Group.NEW))
+    blocks += _stale(story.group(Group.STALE))
     blocks += _cards("Harness errors (ours, not the server's)", story.group(Group.HARNESS))
     blocks += _cards("Findings", [card for card in story.findings if not card.note])
     blocks += _notes([card for card in story.findings if card.note])
@@ -35,8 +40,9 @@ def markdown(story: Story) -> str:
     for root, cards in story.blocked_by_root().items():
         names = ", ".join(code(card.id) for card in cards)
         blocks.append(f"**Blocked by {code(root)}** ({len(cards)}): {names}")
-    for group in (Group.KNOWN, Group.FIXED, Group.TOLD, Group.INCONCLUSIVE, Group.NOT_RUN, Group.NOT_SUPPORTED):
+    for group in FOLDED:
         blocks += _folded(group, story.group(group))
+    blocks += _observations(story)
     blocks += _foot(story)
     document = "\n\n".join(blocks) + "\n"
     return document if len(document) <= _LIMIT else f"{document[:_LIMIT]}\n\n… cut off here; report.html has the rest\n"
@@ -113,6 +119,13 @@ def _folded(group: Group, cards: tuple[Card, ...]) -> list[str]:
     return [f"<details><summary>{group.value} ({len(cards)})</summary>\n\n{lines[0]}\n\n</details>"]
 
 
+def _stale(cards: tuple[Card, ...]) -> list[str]:
+    if not cards:
+        return []
+    table = f"| requirement | why |\n| --- | --- |\n{''.join(_row(card) for card in cards)}".rstrip()
+    return [f"### Expectations that no longer hold ({len(cards)})", table]
+
+
 def _notes(cards: list[Card]) -> list[str]:
     """What the checks tell without accusing anybody, folded."""
     if not cards:
@@ -123,8 +136,17 @@ def _notes(cards: list[Card]) -> list[str]:
 
 
 def _row(card: Card) -> str:
-    reason = " · ".join(filter(None, (card.known_failure, card.summary))) or card.statement
-    return f"| {words.SIGNS[card.outcome]} {code(card.id)} | {text(reason, 300)} |\n"
+    return f"| {words.SIGNS[card.outcome]} {code(card.id)} | {text(card.reason, 300)} |\n"
+
+
+def _observations(story: Story) -> list[str]:
+    told = story.results.observations if story.results else ()
+    if not told:
+        return []
+    rows = "".join(f"| {code(o.id)} | {text(o.statement, 300)} | {code(words.value(o.value))} |\n" for o in told)
+    title = f"Observations: what the contract leaves open ({len(told)})"
+    table = f"| question | | here |\n| --- | --- | --- |\n{rows}".rstrip()
+    return [f"<details><summary>{title}</summary>\n\n{table}\n\n</details>"]
 
 
 def _load(story: Story) -> list[str]:

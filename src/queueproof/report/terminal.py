@@ -125,12 +125,14 @@ class _Page:
     def story(self, story: Story) -> None:
         self._head(story)
         self._cards("New failures", story.group(StoryGroup.NEW))
+        self._list("Expectations that no longer hold", story.group(StoryGroup.STALE))
         self._cards("Harness errors (ours, not the server's)", story.group(StoryGroup.HARNESS))
         self._findings(story)
         self._blocked(story)
         self._list("Inconclusive", story.group(StoryGroup.INCONCLUSIVE))
         self._list("Known failures", story.group(StoryGroup.KNOWN))
         self._list("Known failures that passed", story.group(StoryGroup.FIXED))
+        self._list("Provisional (newer than the expectations file)", story.group(StoryGroup.PROVISIONAL))
         self._list("Not gating (SHOULD, advisory, or our own reading)", story.group(StoryGroup.TOLD))
         self._list("Not run", story.group(StoryGroup.NOT_RUN))
         self._list("Not supported", story.group(StoryGroup.NOT_SUPPORTED))
@@ -198,7 +200,7 @@ class _Page:
         hidden = len(card.failing) - len(parts) + card.more
         if hidden:
             self._in(Text(f"and {hidden:,} more like it, in {REPORT}", "dim"), 4)
-        self._in(self._pairs([("known", card.known_failure), ("again", card.again)]), 4)
+        self._in(self._pairs([("known", card.known_failure), ("remark", card.remark), ("again", card.again)]), 4)
 
     def _part(self, part: Part, *, alone: bool) -> None:
         self._line()
@@ -237,8 +239,7 @@ class _Page:
         self._title(title, len(found))
         by_reason: dict[str, list[str]] = {}
         for card in found:
-            reason = " · ".join(filter(None, (card.known_failure, card.summary))) or card.statement
-            by_reason.setdefault(reason, []).append(self._named(card))
+            by_reason.setdefault(card.reason, []).append(self._named(card))
         style = _STYLES[found[0].outcome]
         self._in(self._pairs([(ids[0], reason) for reason, ids in by_reason.items() if len(ids) == 1], style=style), 2)
         for reason, ids in by_reason.items():
@@ -265,6 +266,7 @@ class _Page:
             rows += [
                 ("harness", words.noise(story.results.noise)),
                 ("left behind", words.clean_up(story.results.clean_up)),
+                ("observed", words.observed(story.results.observations, REPORT)),
             ]
         rows.append(("again", story.command))
         self._in(self._pairs(rows), 2)

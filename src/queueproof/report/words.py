@@ -1,9 +1,10 @@
 """The words and signs that every format uses for the same thing."""
 
-from collections.abc import Mapping
-from typing import Final
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-from queueproof.evidence.results import CleanUp, Noise, Outcome, Verdict
+from queueproof.evidence.results import CleanUp, Noise, Observation, Outcome, Verdict
 from queueproof.report.text import count
 
 SIGNS: Final[Mapping[Outcome, str]] = {
@@ -49,6 +50,8 @@ AREAS: Final[Mapping[str, str]] = {
     "LOSS": "Loss",
     "GHOST": "Ghosts",
     "PHANTOM": "Phantoms",
+    "SEQ": "Sequences",
+    "SAME": "What changes nothing",
 }
 
 # Tags of the pages that the catalogue rests on, and the pages' names (docs/contract.md, section 1).
@@ -80,10 +83,12 @@ KNOWN: Final[Mapping[str, str]] = {
 
 EXPECTATIONS: Final[Mapping[str, str]] = {
     "new": "new: no expectation covers it",
-    "known": "known: it failed as the expectation says",
-    "fixed": "fixed: it was expected to fail, and passed",
-    "stale": "stale: it was expected to fail, and passed; take the expectation out",
-    "unmatched": "unmatched: it failed otherwise than the expectation says, so it counts as new",
+    "known": "known: it is as the expectation says",
+    "fixed": "fixed: it passed, and its expectation has been taken out",
+    "stale": "stale: it passed, and the expectation says that it does not",
+    "unmatched": "unmatched: it is otherwise than the expectation says, so that it counts as new",
+    "untold": "untold: whether the expectation still holds could not be told",
+    "provisional": "provisional: it is newer than the expectations file, so that it does not gate yet",
     "expired": "expired: the expectation's last day is over, so it counts as new",
 }
 
@@ -122,3 +127,19 @@ def clean_up(clean: CleanUp) -> str:
     elif clean.scopes_created and clean.scopes_deleted >= clean.scopes_created:
         told = f"nothing ({told})"
     return f"{told}; {clean.note}" if clean.note else told
+
+
+def observed(observations: Sequence[Observation], where: str) -> str:
+    """How many, and where they are told: a terminal has no room for them."""
+    if not observations:
+        return ""
+    return f"{count(len(observations), 'thing')} that the contract leaves open, in {where} and results.json"
+
+
+def value(found: Any) -> str:
+    """An observation's value in words, or as JSON."""
+    if isinstance(found, bool):
+        return "yes" if found else "no"
+    if isinstance(found, list | tuple) and all(isinstance(item, str) for item in found):
+        return ", ".join(found)
+    return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False, default=str)

@@ -5,15 +5,18 @@ it, or when another case was stopped by proof that it is broken. What only stood
 blocked, grouped under that root. What cannot be told is inconclusive and never passes in silence.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import msgspec
 
 from queueproof.checks.finding import Finding
+from queueproof.contract.capabilities import CAPABILITIES
 from queueproof.contract.requirements import Requirement, catalogue
 from queueproof.errors import ExitCode
 from queueproof.evidence.results import CaseResult, FindingResult, Outcome, RequirementResult, Verdict
+from queueproof.verdict.expectations import EXCUSED, GATING, Expectations, compare
 
 # When a requirement's cases ended differently, the first of these that occurs is its outcome.
 _WORST_FIRST = (
@@ -22,6 +25,8 @@ _WORST_FIRST = (
     Outcome.BLOCKED,
     Outcome.INCONCLUSIVE,
 )
+
+UNTOLD = frozenset({Outcome.INCONCLUSIVE, Outcome.BLOCKED, Outcome.NOT_RUN})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +57,17 @@ def judge(
     complete: bool = True,
     fail_on: str = "must",
     allow_inconclusive: bool = False,
+    declared: Collection[str] = (),
+    expectations: Expectations | None = None,
+    today: date = date.min,
+    fixed: Collection[str] = (),
 ) -> Judgement:
-    """Judges a run of `selected`; `complete`: False when it was interrupted."""
+    """Judges a run of `selected`; `complete`: False when it was interrupted.
+
+    `declared`: capabilities that must be there; `expectations`: what is known to fail, as of `today` (UTC);
+    `fixed`: what has just been taken out of it.
+    """
+    cases = [_held_to(case, declared) for case in cases]
     proven: dict[str, list[Proof]] = {}
     for proof in proofs:
         proven.setdefault(proof.root, []).append(proof)
@@ -73,7 +87,13 @@ def judge(
         )
         for requirement in (*selected, *more)
     }
-    settled = tuple(_settle(result, results) for result in results.values())
+    settled = compare(
+        [_settle(result, results) for result in results.values()],
+        expectations,
+        today=today,
+        gates=lambda result: gates(result, fail_on),
+        fixed=fixed,
+    )
     ordered = tuple(sorted(settled, key=lambda result: list(known).index(result.id)))
     exit_code = _exit(ordered, named, complete=complete, fail_on=fail_on, allow_inconclusive=allow_inconclusive)
     return Judgement(
@@ -82,6 +102,22 @@ def judge(
         summary=_sentence(ordered, exit_code, complete=complete, fail_on=fail_on),
         requirements=ordered,
         findings=tuple(msgspec.convert(msgspec.to_builtins(finding), FindingResult) for finding in findings),
+    )
+
+
+def _held_to(case: CaseResult, declared: Collection[str]) -> CaseResult:
+    """A case that did not find what was declared to be there has failed, where it is about that."""
+    capability = CAPABILITIES.get(catalogue()[case.requirement].capability)
+    if capability is None or capability.name not in declared or case.outcome is not Outcome.NOT_SUPPORTED:
+        return case
+    lacks = capability.verbs & set(case.lacks)
+    if not lacks:  # something else than the verb itself was in the way, which no page promises
+        return case
+    return msgspec.structs.replace(
+        case,
+        outcome=Outcome.FAILED,
+        expected=f"{capability.name}, which was declared (--require): {capability.words}",
+        seen=f"no {' and no '.join(sorted(lacks))}",
     )
 
 
@@ -167,17 +203,37 @@ def _exit(
 ) -> ExitCode:
     if not complete:
         return ExitCode.INTERRUPTED
-    if any(r.outcome is Outcome.FAILED and gates(r, fail_on) and not r.known_failure for r in results):
+    if _broken(results, fail_on) or any(r.expectation in GATING for r in results):
         return ExitCode.DOES_NOT
     if any(r.outcome is Outcome.HARNESS_ERROR for r in results):
         return ExitCode.HARNESS
     if not any(r.outcome in {Outcome.PASSED, Outcome.FAILED} for r in results):
         return ExitCode.NO_VERDICT
-    untold = {Outcome.INCONCLUSIVE, Outcome.BLOCKED, Outcome.NOT_RUN}
-    open_core = [r for r in results if r.id in selected and r.outcome in untold and r.level == "MUST"]
-    if not allow_inconclusive and any(r.profile == "core" for r in open_core):
+    open_core = [r for r in results if r.id in selected and r.outcome in UNTOLD and r.level == "MUST"]
+    excused = {r.id for r in results if r.expectation in EXCUSED}
+    if not allow_inconclusive and any(
+        r.profile == "core" and r.id not in excused and not _behind(r, results, excused) for r in open_core
+    ):
         return ExitCode.NO_VERDICT
     return ExitCode.CONFORMS
+
+
+def _broken(results: Sequence[RequirementResult], fail_on: str) -> list[str]:
+    """The requirements whose failure fails the server: those that gate, but for what is known."""
+    failed = [r for r in results if r.outcome is Outcome.FAILED and r.expectation not in EXCUSED]
+    return [r.id for r in failed if gates(r, fail_on) or r.expectation == "unmatched"]
+
+
+def _behind(result: RequirementResult, results: Sequence[RequirementResult], excused: Collection[str]) -> bool:
+    """Whether a blocked requirement waits for nothing but a known failure."""
+    roots = {r.id: r.root for r in results if r.outcome is Outcome.BLOCKED}
+    name, seen = result.root, {result.id}
+    while name and name not in seen:
+        if name in excused:
+            return True
+        seen.add(name)
+        name = roots.get(name, "")
+    return False
 
 
 _VERDICTS = {ExitCode.CONFORMS: Verdict.CONFORMS, ExitCode.DOES_NOT: Verdict.DOES_NOT_CONFORM}
@@ -185,20 +241,25 @@ _VERDICTS = {ExitCode.CONFORMS: Verdict.CONFORMS, ExitCode.DOES_NOT: Verdict.DOE
 
 def _sentence(results: Sequence[RequirementResult], exit_code: ExitCode, *, complete: bool, fail_on: str) -> str:
     """The sentence that answers "may I ship?"."""
-    failed = [r.id for r in results if r.outcome is Outcome.FAILED and gates(r, fail_on)]
+    failed = _broken(results, fail_on)
     passed = sum(r.outcome is Outcome.PASSED for r in results)
-    untold = [r.id for r in results if r.outcome in {Outcome.INCONCLUSIVE, Outcome.BLOCKED, Outcome.NOT_RUN}]
+    untold = [r.id for r in results if r.outcome in UNTOLD]
     crashed = [r.id for r in results if r.outcome is Outcome.HARNESS_ERROR]
+    known = sum(r.expectation == "known" for r in results)
+    aside = f"; {known} as expected" if known else ""
     if not complete:
         return f"Interrupted: {passed} requirements had passed and {len(failed)} had failed; the rest is open."
     if exit_code is ExitCode.DOES_NOT:
-        return f"Does not conform: it breaks {_list(failed)} ({passed} of {len(results)} requirements passed)."
+        why = [f"it breaks {_list(failed)}"] if failed else []
+        old = [r.id for r in results if r.expectation in GATING and r.id not in failed]
+        why += [f"what was expected of {_list(old)} no longer holds"] if old else []
+        return f"Does not conform: {', and '.join(why)} ({passed} of {len(results)} requirements passed{aside})."
     if exit_code is ExitCode.HARNESS:
         return f"No verdict: the harness itself failed on {_list(crashed)}."
     if exit_code is ExitCode.NO_VERDICT:
         told = f"{_list(untold)} could not be told" if untold else "nothing could be told"
-        return f"No verdict: {told} ({passed} of {len(results)} passed)."
-    aside = f"; {len(untold)} could not be told" if untold else ""
+        return f"No verdict: {told} ({passed} of {len(results)} passed{aside})."
+    aside += f"; {len(untold)} could not be told" if untold else ""
     return f"Conforms: {passed} of {len(results)} requirements passed{aside}."
 
 

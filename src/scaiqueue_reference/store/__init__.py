@@ -1,7 +1,8 @@
 """The durable rows: what every kind of store offers to the broker.
 
-Rows are the truth. When a method that writes returns, its effect is on disk; when it raises `Unavailable`, nothing
-happened. Every write of a message adds its line to the journal in the same transaction.
+Rows are the truth. When a method that writes returns, its effect is on disk; when it raises `Unavailable`, the effect
+is there as a whole or not at all: a connection that breaks at the commit does not say which. Every write of a message
+adds its line to the journal in the same transaction.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
