@@ -17,6 +17,7 @@ from _pytest.outcomes import Skipped
 from queueproof.conduct import Ran, Settings, conformance
 from queueproof.contract.requirements import Requirement, select
 from queueproof.drive.engine import CaseSpec
+from queueproof.drive.limits import read_rate
 from queueproof.drive.world import DEFAULT_SLACK_S, KEY_NAMES
 from queueproof.errors import ExitCode, QueueproofError
 from queueproof.evidence.results import CaseResult, Outcome
@@ -64,6 +65,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     text("--qp-fail-on", default="must", choices=("must", "should"), help="which failures fail the run")
     text("--qp-allow-inconclusive", action="store_true", help="what cannot be told does not fail the run")
     text("--qp-slack", type=float, default=DEFAULT_SLACK_S, metavar="SECONDS", help="allowed beyond a timeout")
+    text("--qp-rate-limit", default="", metavar="RATE", help="at most so many requests, like 60/min")
     text("--qp-out", type=Path, default=None, metavar="DIR", help="the run directory (default: a new one in reports/)")
     text("--qp-junit", type=Path, default=None, metavar="FILE", help="where junit.xml is copied to")
     text("--qp-command", default="", help="how to run the same again, for the report")
@@ -194,6 +196,7 @@ def _settings(config: pytest.Config) -> Settings:
         key=option("--qp-api-key") or os.environ.get("SCAIGRID_API_KEY", ""),
         keys={name: key for name, key in keys.items() if key},
         slack_s=option("--qp-slack"),
+        rate=read_rate(option("--qp-rate-limit")) if option("--qp-rate-limit") else None,
         fail_on=option("--qp-fail-on"),
         observe=not option("--qp-requirement"),  # one promise is looked at alone, and quickly
         allow_inconclusive=option("--qp-allow-inconclusive"),

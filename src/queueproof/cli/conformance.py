@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from queueproof.cli.app import app, readable
-from queueproof.cli.options import OUTPUT, VERDICT, ApiKey, Kind, Url, choose, key_option
+from queueproof.cli.options import OUTPUT, TARGET, VERDICT, ApiKey, Kind, Url, choose, key_option
 from queueproof.errors import QueueproofError, UsageError
 
 
@@ -37,6 +37,14 @@ def conformance(
     slack: Annotated[
         float, typer.Option(min=0.5, max=600, help="Seconds allowed beyond a timeout.", rich_help_panel=VERDICT)
     ] = 5.0,
+    rate_limit: Annotated[
+        str,
+        typer.Option(metavar="RATE", help="At most so many requests, like 60/min or 25/s.", rich_help_panel=TARGET),
+    ] = "",
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Print calls, waits and wall time; send nothing.", rich_help_panel=OUTPUT),
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="The run directory.", rich_help_panel=OUTPUT)] = None,
     junit: Annotated[Path | None, typer.Option(help="A copy of junit.xml.", rich_help_panel=OUTPUT)] = None,
 ) -> None:
@@ -45,13 +53,20 @@ def conformance(
     Without --url or --target the embedded reference server is started and tested. Options for pytest follow after --.
     """
     from queueproof.contract.requirements import select
+    from queueproof.drive.limits import read_rate
+    from queueproof.drive.plan import plan as planned
+    from queueproof.drive.plan import told
     from queueproof.drive.runner import run_suite, working_path
     from queueproof.drive.target import given, known_kind
     from queueproof.evidence.run import RunDirectory, claim_file, new_run_id
 
     more = _after_dashes(context)
     wanted = [name.upper() for name in requirement or []]
-    select(profile, wanted)
+    selected = select(profile, wanted)
+    rate = read_rate(rate_limit) if rate_limit else None
+    if plan:
+        sys.stdout.write(told(planned(selected, rate)))
+        return
     choose("--fail-on", fail_on, ("must", "should"))
     keys = {
         "view": view_key, "publish": publish_key, "consume": consume_key, "manage": manage_key, "foreign": foreign_key,
@@ -66,16 +81,17 @@ def conformance(
     options = [f"--qp-out={working_path(directory.path)}", f"--qp-profile={profile}", f"--qp-slack={slack}"]
     options += [f"--qp-requirement={name}" for name in wanted]
     options += [f"--qp-fail-on={fail_on}"]
+    options += [f"--qp-rate-limit={rate_limit}"] if rate_limit else []
     options += ["--qp-allow-inconclusive"] if allow_inconclusive else []
     options += [f"--qp-target={target}"] if target else []
     options += [f"--qp-junit={working_path(junit)}"] if junit else []
-    options += [f"--qp-command={_again(url, target, profile, wanted, fail_on, slack)}"]
+    options += [f"--qp-command={_again(url, target, profile, wanted, fail_on, slack, rate_limit)}"]
     secrets = {f"QUEUEPROOF_{name.upper()}_KEY": key for name, key in keys.items()}
     secrets |= {"SCAIGRID_API_KEY": api_key, "SCAIGRID_HOST": "" if target else url}
     _tell(directory.path, run_suite(options, secrets=secrets, more=more), quiet=bool(more))
 
 
-def _again(url: str, target: str, profile: str, wanted: list[str], fail_on: str, slack: float) -> str:
+def _again(url: str, target: str, profile: str, wanted: list[str], fail_on: str, slack: float, rate: str) -> str:
     """The same command once more, without keys."""
     words = ["queueproof", "conformance"]
     words += ["--target", target] if target else (["--url", url] if url else [])
@@ -83,6 +99,7 @@ def _again(url: str, target: str, profile: str, wanted: list[str], fail_on: str,
     words += [word for name in wanted for word in ("--requirement", name)]
     words += ["--fail-on", fail_on] if fail_on != "must" else []
     words += ["--slack", f"{slack:g}"] if slack != 5.0 else []
+    words += ["--rate-limit", rate] if rate else []
     return shlex.join(words)
 
 
