@@ -18,6 +18,7 @@ from queueproof.conduct import Ran, Settings, conformance
 from queueproof.contract.capabilities import declared, with_declared
 from queueproof.contract.requirements import Requirement, select
 from queueproof.drive.engine import CaseSpec
+from queueproof.drive.limits import read_rate
 from queueproof.drive.target_file import TargetFile, read_target_file
 from queueproof.drive.world import DEFAULT_SEED, DEFAULT_SLACK_S, KEY_NAMES
 from queueproof.errors import ExitCode, QueueproofError
@@ -76,6 +77,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     text("--qp-slack", type=float, default=DEFAULT_SLACK_S, metavar="SECONDS", help="allowed beyond a timeout")
     text("--qp-seed", type=int, default=DEFAULT_SEED, metavar="N", help="what plans, bodies and keys are drawn from")
     text("--qp-webhook-host", default="", metavar="NAME", help="how the target reaches this machine, for events")
+    text("--qp-rate-limit", default="", metavar="RATE", help="at most so many requests, like 60/min")
     text("--qp-out", type=Path, default=None, metavar="DIR", help="the run directory (default: a new one in reports/)")
     text("--qp-junit", type=Path, default=None, metavar="FILE", help="where junit.xml is copied to")
     text("--qp-command", default="", help="how to run the same again, for the report")
@@ -234,6 +236,7 @@ def _settings(config: pytest.Config) -> Settings:
         slack_s=option("--qp-slack"),
         seed=option("--qp-seed"),
         webhook_host=option("--qp-webhook-host"),
+        rate=read_rate(option("--qp-rate-limit")) if option("--qp-rate-limit") else None,
         fail_on=option("--qp-fail-on"),
         observe=not option("--qp-requirement"),  # one promise is looked at alone, and quickly
         allow_inconclusive=option("--qp-allow-inconclusive"),
