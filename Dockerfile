@@ -1,5 +1,5 @@
 # Two images of one build: `queueproof` (--target queueproof), the harness; and, last and so the default of
-# docker-compose.yml, the reference server of the ScaiQueue API.
+# docker-compose.yml, the reference server of the ScaiQueue API, from which Locust is started there as well.
 FROM python:3.13-slim AS built
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -14,7 +14,7 @@ COPY fixtures ./fixtures
 RUN pip install --no-compile --no-deps . && pip uninstall --yes pip
 
 FROM python:3.13-slim AS base
-RUN useradd --create-home --uid 10001 queueproof && mkdir /work && chown queueproof /work
+RUN useradd --create-home --uid 10001 queueproof && install -d -o queueproof /work /reports
 COPY --from=built /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
 USER queueproof

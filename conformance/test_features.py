@@ -335,26 +335,3 @@ async def test_a_rate_limit_says_when_to_come_back(case: Case) -> None:
         raise NotRun(f"the server limited none of {READS} reads")
     if not all(exchange.ok for exchange in answers):
         raise Inconclusive("a read was not answered after its rate limit had passed")
-
-
-# ── events ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-NO_RECEIVER = "events go to a webhook of a public HTTPS address, which a harness on a private machine has not"
-
-
-@proves("DONE-6")
-async def test_completion_emits_its_event(case: Case) -> None:
-    """DONE-6: Completion MUST emit `scaiqueue.message.completed` with the original `correlation_id` and the `response`.
-
-    Not run: the only documented way to see an event is a webhook, and its receiver has to be public.
-    """
-    raise NotRun(NO_RECEIVER)
-
-
-@proves("DLQ-4")
-async def test_dead_lettering_emits_its_event(case: Case) -> None:
-    """DLQ-4: Dead-lettering MUST emit `scaiqueue.message.dead_lettered`.
-
-    Not run: the only documented way to see an event is a webhook, and its receiver has to be public.
-    """
-    raise NotRun(NO_RECEIVER)

@@ -25,17 +25,20 @@ from queueproof.drive.identity import ask, capabilities
 from queueproof.drive.interruption import interruptible, until
 from queueproof.drive.limits import RequestBudget
 from queueproof.drive.noise import LagMeter, certificate
+from queueproof.drive.observe import observing
 from queueproof.drive.preflight import check_target
+from queueproof.drive.questions_more import questions
 from queueproof.drive.recorder import Recorder
 from queueproof.drive.sweep import sweep
 from queueproof.drive.target import SERVER_LOG, Target, at_url, base_url, open_target
-from queueproof.drive.world import DEFAULT_SLACK_S, World
+from queueproof.drive.world import DEFAULT_SEED, DEFAULT_SLACK_S, World
 from queueproof.errors import QueueproofError
 from queueproof.evidence.history import HistoryWriter, read_history
 from queueproof.evidence.results import (
     SCHEMA,
     CaseResult,
     CleanUp,
+    Observation,
     Outcome,
     RequirementResult,
     Results,
@@ -65,6 +68,9 @@ class Settings:
     key: str = ""
     keys: Mapping[str, str] = field(default_factory=dict)
     slack_s: float = DEFAULT_SLACK_S
+    seed: int = DEFAULT_SEED
+    shrink: bool = True
+    webhook_host: str = ""
     fail_on: str = "must"
     allow_inconclusive: bool = False
     required: Sequence[str] = ()  # capabilities that must be there
@@ -74,6 +80,7 @@ class Settings:
     junit: Path | None = None
     command: str = ""  # how to run the same again, without secrets
     options: Mapping[str, object] = field(default_factory=dict)
+    observe: bool = True  # look at what the contract leaves open as well
     reports: bool = True  # write report.html and junit.xml
     target: "Callable[[Path | None], AbstractAsyncContextManager[Target]] | None" = None  # a target of the caller's
 
@@ -161,18 +168,29 @@ async def _against(
     client = Client(target.url, target.key, recorder=recorder, budget=RequestBudget(), run=run)
     ledger = Ledger(directory.path / LEDGER)
     world = World(
-        run=run, client=client, keys=target.keys, slack_s=settings.slack_s, ours=target.kind != "url", ledger=ledger
+        run=run,
+        client=client,
+        keys=target.keys,
+        slack_s=settings.slack_s,
+        seed=settings.seed,
+        shrink=settings.shrink,
+        webhook_host=settings.webhook_host,
+        ours=target.kind != "url",
+        ledger=ledger,
     )
     complete = True
     error: QueueproofError | None = None
     ended: list[Ended] = []
+    observed: tuple[Observation, ...] = ()
     says: dict[str, str] = {}
     try:
         async with LagMeter() as meter:
             try:
                 await until(interrupted, check_target(world))
                 says = await until(interrupted, ask(client)) or {}
-                ended = await until(interrupted, run_cases(world, specs, meter, done=done)) or []
+                async with observing(world, questions() if settings.observe else ()) as looks:
+                    ended = await until(interrupted, run_cases(world, specs, meter, done=done)) or []
+                    observed = await until(interrupted, looks.end()) or looks.told()
                 await until(interrupted, sweep(world))
             except QueueproofError as stopped:
                 error = stopped
@@ -197,7 +215,8 @@ async def _against(
     directory.write_manifest(manifest)
     results = _judged(settings, gate, ended, findings, complete=complete)
     identity = _identity(manifest, seen)
-    return msgspec.structs.replace(results, noise=noise, clean_up=cleaned, identity=identity), ended, None
+    whole = msgspec.structs.replace(results, noise=noise, clean_up=cleaned, identity=identity, observations=observed)
+    return whole, ended, None
 
 
 def _named(says: Mapping[str, str]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ def _options(parser: LocustArgumentParser) -> None:
     add("--qp-rate", type=float, default=0, help="messages a second at the highest stage (0: the scenario's own)")
     add("--qp-duration", default="", help='such as "30s" (empty: the scenario\'s own)')
     add("--qp-consumers", type=int, default=0, help="how many consumers (0: the scenario's own; with --qp-rate)")
+    add("--qp-settle", type=float, default=None, help="[drain] settle_s, in seconds (default: the scenario's own)")
     add("--qp-closed", action="store_true", help="the closed model: Locust's users publish one message after the other")
     add("--qp-objective", action="append", default=[], help='such as "publish.response.p99 < 50ms"; may be repeated')
     add("--qp-out", default="", help="run directory (default: reports/…)")

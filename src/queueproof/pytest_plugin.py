@@ -19,11 +19,12 @@ from queueproof.contract.capabilities import declared, with_declared
 from queueproof.contract.requirements import Requirement, select
 from queueproof.drive.engine import CaseSpec
 from queueproof.drive.target_file import TargetFile, read_target_file
-from queueproof.drive.world import DEFAULT_SLACK_S, KEY_NAMES
+from queueproof.drive.world import DEFAULT_SEED, DEFAULT_SLACK_S, KEY_NAMES
 from queueproof.errors import ExitCode, QueueproofError
 from queueproof.evidence.results import CaseResult, Outcome
 from queueproof.gate import open_gate
 from queueproof.report.cards import Card
+from queueproof.report.progress import Progress
 from queueproof.report.terminal import render_card, show
 from queueproof.verdict.expectations import EXCUSED
 
@@ -73,6 +74,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     text("--qp-fail-on", default="must", choices=("must", "should"), help="which failures fail the run")
     text("--qp-allow-inconclusive", action="store_true", help="what cannot be told does not fail the run")
     text("--qp-slack", type=float, default=DEFAULT_SLACK_S, metavar="SECONDS", help="allowed beyond a timeout")
+    text("--qp-seed", type=int, default=DEFAULT_SEED, metavar="N", help="what plans, bodies and keys are drawn from")
+    text("--qp-webhook-host", default="", metavar="NAME", help="how the target reaches this machine, for events")
     text("--qp-out", type=Path, default=None, metavar="DIR", help="the run directory (default: a new one in reports/)")
     text("--qp-junit", type=Path, default=None, metavar="FILE", help="where junit.xml is copied to")
     text("--qp-command", default="", help="how to run the same again, for the report")
@@ -178,9 +181,13 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
         raise session.Interrupted(f"{session.testsfailed} files of the suite could not be read")
     if len(cases) < len(session.items):
         raise pytest.UsageError("cases of the suite and other tests cannot share one run: name conformance/ alone")
-    progress = _Progress(session.config, len(cases))
+    progress = Progress(len(cases), sys.stderr, quiet=session.config.getoption("verbose") > 0)
+
+    def done(result: CaseResult) -> None:
+        progress.done(failed=result.outcome is Outcome.FAILED)
+
     try:
-        ran = asyncio.run(conformance(_settings(session.config), [item.spec for item in cases], done=progress.done))
+        ran = asyncio.run(conformance(_settings(session.config), [item.spec for item in cases], done=done))
     except QueueproofError as error:
         session.config.stash[_ERROR] = error
         raise pytest.UsageError(str(error)) from error
@@ -225,7 +232,10 @@ def _settings(config: pytest.Config) -> Settings:
         key=option("--qp-api-key") or os.environ.get("SCAIGRID_API_KEY", ""),
         keys={name: key for name, key in keys.items() if key},
         slack_s=option("--qp-slack"),
+        seed=option("--qp-seed"),
+        webhook_host=option("--qp-webhook-host"),
         fail_on=option("--qp-fail-on"),
+        observe=not option("--qp-requirement"),  # one promise is looked at alone, and quickly
         allow_inconclusive=option("--qp-allow-inconclusive"),
         required=_required(config),
         expectations=option("--qp-expectations"),
@@ -239,37 +249,11 @@ def _settings(config: pytest.Config) -> Settings:
             "require": list(_required(config)),
             "expectations": option("--qp-expectations").name if option("--qp-expectations") else "",
             "slack_s": option("--qp-slack"),
+            "seed": option("--qp-seed"),
             "fail_on": option("--qp-fail-on"),
             "allow_inconclusive": option("--qp-allow-inconclusive"),
         },
     )
-
-
-class _Progress:
-    """One line on standard error that counts the cases as they end; only on a terminal."""
-
-    def __init__(self, config: pytest.Config, total: int) -> None:
-        self._on = sys.stderr.isatty() and not config.getoption("verbose") > 0
-        self._total = total
-        self._ended = 0
-        self._failed = 0
-        self._show()
-
-    def done(self, result: CaseResult) -> None:
-        self._ended += 1
-        self._failed += result.outcome is Outcome.FAILED
-        self._show()
-
-    def _show(self) -> None:
-        if self._on:
-            failed = f", {self._failed} failed" if self._failed else ""
-            sys.stderr.write(f"\r\x1b[K{self._ended} of {self._total} cases ended{failed} ")
-            sys.stderr.flush()
-
-    def close(self) -> None:
-        if self._on:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
 
 
 # ── reporting ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import uvicorn
 import uvloop
 
+from scaiqueue_reference.api.connection import Connection
 from scaiqueue_reference.app import Server
 from scaiqueue_reference.auth import KeysFileError
 from scaiqueue_reference.errors import ApiError
@@ -125,7 +126,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         url = f"http://{host}:{listener.getsockname()[1]}"
         config = uvicorn.Config(
             server.app,
-            http="httptools",
+            http=Connection,
             ws="none",
             proxy_headers=False,
             lifespan="off",

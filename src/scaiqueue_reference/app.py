@@ -6,11 +6,13 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 
 from scaiqueue_reference import auth
 from scaiqueue_reference.agents import Agents
+from scaiqueue_reference.api.agents import AgentHandlers
 from scaiqueue_reference.api.documents import DocumentHandlers
 from scaiqueue_reference.api.endpoints import Handlers, endpoints
 from scaiqueue_reference.api.journal import JournalHandlers
@@ -32,6 +34,9 @@ from scaiqueue_reference.places import Places
 from scaiqueue_reference.settings import Settings
 from scaiqueue_reference.store.sqlite import SQLiteStore
 from scaiqueue_reference.webhooks import Dispatcher
+
+if TYPE_CHECKING:
+    from scaiqueue_reference.pending.redis_windows import RedisWindows
 
 _SQLITE = "sqlite:///"
 _TEMPORARY = "scaiqueue-rows-"  # + process id + "-" + a random part
@@ -64,15 +69,17 @@ class Server:
             documents=DocumentHandlers(self._broker.documents, places),
             webhooks=WebhookHandlers(store, clock, dispatcher),
             module=ModuleHandlers(gate),
+            agents=AgentHandlers(store),
         )
-        limits = RateLimits(settings.rate_limit, settings.tenant_rate_limit, settings.rate_window)
+        self._windows = _shared_windows(settings)
+        limits = RateLimits(settings.rate_limit, settings.tenant_rate_limit, settings.rate_window, shared=self._windows)
         largest = settings.largest_body
         service = Service(keyring, metrics, limits, gate, self._audit, now_us=clock.now_us, largest_body=largest)
         table = endpoints(handlers)
         self.plain = fastapi_app(service, table, metrics, store.ping)
         self.app = HotShell(self.plain, service, {endpoint.name: endpoint for endpoint in table})  # type: ignore[assignment]
         self._audit.start()
-        self._agents = Agents(self._broker, dispatcher)
+        self._agents = Agents(self._broker, dispatcher, settings)
         if self._settings.role != "api":
             self._agents.start()
 
@@ -100,6 +107,8 @@ class Server:
         await self._agents.stop()
         await self._audit.stop()
         await self._broker.close()
+        if self._windows is not None:
+            await self._windows.close()
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
 
@@ -114,6 +123,15 @@ def _sweep() -> None:
             shutil.rmtree(folder, ignore_errors=True)
         except (ValueError, OSError):  # no folder of ours, or another user's process
             continue
+
+
+def _shared_windows(settings: Settings) -> "RedisWindows | None":
+    """Where all processes count calls together; None without limits or without Redis."""
+    if settings.redis is None or not (settings.rate_limit or settings.tenant_rate_limit):
+        return None
+    from scaiqueue_reference.pending.redis_windows import RedisWindows
+
+    return RedisWindows(settings.redis)
 
 
 def _stack(database: str, redis_url: str | None, clock: Clock) -> Broker:

@@ -33,6 +33,8 @@ from scaiqueue_reference.store import Store
 AGENT = Actor("system_agent", "visibility_timeout_enforcer")
 EXPIRER = Actor("system_agent", "expiry_enforcer")
 ARCHIVER = Actor("system_agent", "message_archiver")
+AGER = Actor("system_agent", "priority_aging")
+MONITOR = Actor("system_agent", "dead_letter_monitor")
 
 # No time at all rather than "now": another process's clock may be a little behind.
 AT_ONCE = 0
@@ -254,7 +256,9 @@ class Broker:
             await self._refuse(actor, scope_id, key)
         return message
 
-    async def _bury(self, message: Message, queue: Queue, actor: Actor, reason: str) -> Message | None:
+    async def _bury(
+        self, message: Message, queue: Queue, actor: Actor, reason: str, *, overdue_us: int | None = None
+    ) -> Message | None:
         now_us = self.clock.now_us()
         values: dict[str, object] = {
             "queue_id": queue.dead_letter_id,
@@ -263,7 +267,7 @@ class Broker:
             "failure_reason": reason,
             "dead_lettered_us": now_us,
         }
-        return await self._give_back(message, Step.BURY, events.DEAD_LETTERED, actor, values)
+        return await self._give_back(message, Step.BURY, events.DEAD_LETTERED, actor, values, overdue_us=overdue_us)
 
     async def _give_back(
         self,
@@ -297,8 +301,17 @@ class Broker:
     # -- what the agents do
 
     async def reclaim(self, message: Message) -> bool:
-        """Gives back a message whose lock has run out, at its old place and at once."""
+        """Gives back a message whose lock has run out, at its old place and at once.
+
+        A lock that ran out is no failure: only beyond `max_retries` attempts is the message taken for poison, and goes
+        to the dead letters.
+        """
         now_us = self.clock.now_us()
+        queue = await self.store.queue(message.queue_id)
+        buried = message.dead_lettered_us is not None
+        if queue is not None and not buried and message.attempts > max(1, queue.max_retries):
+            reason = "its visibility timeout ran out at every attempt"
+            return await self._bury(message, queue, MONITOR, reason, overdue_us=now_us) is not None
         values: dict[str, object] = {"visible_us": AT_ONCE}
         changed = await self._give_back(message, Step.RECLAIM, events.RECLAIMED, AGENT, values, overdue_us=now_us)
         return changed is not None
@@ -317,6 +330,27 @@ class Broker:
             )
         )
         return changed is not None
+
+    async def age(self, message: Message, period_us: int) -> bool:
+        """Moves a message that has waited long into the tier that its age has earned; what it shows stays."""
+        waited_us = self.clock.now_us() - message.created_us
+        score = ordering.aged(message.score, message.priority_tier, waited_us=waited_us, period_us=period_us)
+        changed = await self.store.change(
+            Change(
+                message=message.id,
+                scope_id=message.scope_id,
+                states=(State.PENDING,),
+                attempts=message.attempts,
+                values={"score": score},
+                event_type=events.AGED,
+                actor=AGER,
+            )
+        )
+        if changed is None:
+            return False
+        with suppress(PendingAway):
+            await self.pending.move(_waiting(changed), message.score)
+        return True
 
     async def archive(self, message: Message) -> bool:
         """Marks a message that ended long ago; it is read as before."""

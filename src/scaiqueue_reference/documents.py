@@ -108,6 +108,14 @@ class Documents:
         """Oldest first."""
         return await self._store.records(Document, scope_id=scope_id, kind=kind)
 
+    async def replace(self, scope: Scope, document: Document, name: str, position: int, content: object) -> Document:
+        """Keeps other content under the same id; raises SlugTaken when another one has the name, NotFound."""
+        changed = msgspec.structs.replace(document, name=name, position=position, body=msgspec.json.encode(content))
+        if not await self._store.save_record(changed):
+            raise NotFound(document.kind, document.id)
+        await self._changed(scope)
+        return changed
+
     async def remove(self, scope: Scope, kind: str, document_id: str) -> None:
         """Raises NotFound."""
         await self.find(scope.id, kind, document_id)

@@ -12,7 +12,7 @@ ApiError
 ├── UnsupportedMediaType                 415
 ├── Invalid                              422   `details` names the fields
 ├── RateLimited                          429   `retry_after` in seconds
-└── Unavailable                          503   the rows cannot be reached; nothing was done
+└── Unavailable                          503   the rows cannot be reached; what was asked may have happened
 """
 
 # ruff: noqa: N818 -- these are answers of the API, named as its codes are
@@ -157,6 +157,6 @@ class RateLimited(ApiError):
 
 
 class Unavailable(ApiError):
-    """The rows cannot be reached for the moment; nothing was done, try again."""
+    """The rows cannot be reached for the moment. Try again: a publish with its idempotency_key, others after a read."""
 
     status, code = 503, "SERVICE_UNAVAILABLE"

@@ -21,6 +21,7 @@ EXTENDED = "scaiqueue.message.extended"
 RECLAIMED = "scaiqueue.message.reclaimed"
 EXPIRED = "scaiqueue.message.expired"
 ARCHIVED = "scaiqueue.message.archived"
+AGED = "scaiqueue.message.aged"
 
 CALLED = "scaiqueue.call."  # + the endpoint's name
 

@@ -261,4 +261,15 @@ class Delivery(Struct, frozen=True, kw_only=True):
     created_us: int
 
 
-Record = Document | Webhook | Delivery
+class AgentStatus(Struct, frozen=True, kw_only=True):
+    """How a timed duty of the server goes; of several processes the one that wrote last."""
+
+    id: str  # the agent's name
+    every_s: float
+    passes: int  # since its process started
+    done: int  # what they took back, ended, moved or removed
+    last_us: int  # when the last pass ended
+    error: str  # why it failed, empty when it did not
+
+
+Record = Document | Webhook | Delivery | AgentStatus

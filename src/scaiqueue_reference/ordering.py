@@ -3,6 +3,8 @@
 The lowest score is claimed first; equal scores go by message id, which sorts by the time of publishing.
 """
 
+from collections.abc import Iterator
+
 from scaiqueue_reference.message import TIERS
 
 # Beyond every deadline that RFC 3339 can write (year 9999), exact as a double: the place of a message without one.
@@ -21,6 +23,20 @@ def score(ordering: str, *, created_us: int, deadline_us: int | None, tier: str,
     if ordering == "deadline":
         return NO_DEADLINE if deadline_us is None else deadline_us
     return created_us
+
+
+def aged(score: int, tier: str, *, waited_us: int, period_us: int) -> int:
+    """The score under `priority` of a message that has waited: a tier higher for every period, and as before in it."""
+    level = max(0, TIERS.index(tier) - waited_us // period_us)
+    return level * _SCORES_PER_TIER + score % _SCORES_PER_TIER
+
+
+def to_be_aged(now_us: int, period_us: int) -> Iterator[tuple[str, int, int, int]]:
+    """Which messages stand too low: their tier, scores from and below, and when they were created at the latest."""
+    for index, tier in enumerate(TIERS):
+        for level in range(1, index + 1):
+            first = level * _SCORES_PER_TIER
+            yield tier, first, first + _SCORES_PER_TIER, now_us - (index - level + 1) * period_us
 
 
 def backoff_us(attempts: int) -> int:

@@ -22,7 +22,12 @@ _VARIABLES = {
     "rate_limit": "SCAIQUEUE_RATE_LIMIT",
     "tenant_rate_limit": "SCAIQUEUE_TENANT_RATE_LIMIT",
     "rate_window": "SCAIQUEUE_RATE_WINDOW",
+    "aging": "SCAIQUEUE_AGING",
+    "archive_after": "SCAIQUEUE_ARCHIVE_AFTER",
+    "keep_messages": "SCAIQUEUE_KEEP_MESSAGES",
+    "keep_journal": "SCAIQUEUE_KEEP_JOURNAL",
 }
+_LONGEST_S = 10**9
 _ROLES = ("all", "api", "worker")
 _LEVELS = ("debug", "info", "warning", "error")
 
@@ -41,9 +46,13 @@ class Settings:
     redis: str | None = None  # redis://HOST:PORT/DB
     role: str = "all"  # api: calls only; worker: the agents only; all: both
     processes: int = 1  # API processes behind the one port
-    rate_limit: int = 0  # calls a key may make in a window; 0: no limit
+    rate_limit: int = 0  # calls a key may make in a window, over all processes where there is Redis; 0: no limit
     tenant_rate_limit: int = 0  # calls all keys of a tenant may make in a window; 0: no limit
     rate_window: int = 60  # seconds
+    aging: int = 3600  # seconds after which a waiting message rises by a tier of priority; 0: never
+    archive_after: int = 7 * 86_400  # seconds that a message which ended stays what it was; 0: for ever
+    keep_messages: int = 30 * 86_400  # seconds from a message's end to its deletion, once archived; 0: for ever
+    keep_journal: int = 30 * 86_400  # the same for the lines of audit and events, and for deliveries
     keys_file: Path | None = None
     with_parent: int | None = None  # stop when this process ends
     inherited: int | None = None  # a listening socket's descriptor, from the process that supervises this one
@@ -70,6 +79,13 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     parser.add_argument("--rate-limit", metavar="N", help="calls a key may make in a window (default 0: no limit)")
     parser.add_argument("--tenant-rate-limit", metavar="N", help="the same for all keys of a tenant together")
     parser.add_argument("--rate-window", metavar="SECONDS", help="length of the window (default 60)")
+    for name, what in (
+        ("aging", "a waiting message rises by a tier of priority (default an hour)"),
+        ("archive-after", "a message that ended is archived (default a week)"),
+        ("keep-messages", "an archived message, and its idempotency key, is deleted (default 30 days)"),
+        ("keep-journal", "the lines of audit and events, and deliveries, are deleted (default 30 days)"),
+    ):
+        parser.add_argument(f"--{name}", metavar="SECONDS", help=f"after how long {what}; 0: never")
     parser.add_argument("--inherited", help=argparse.SUPPRESS)
     parser.add_argument("--keys", help="TOML file of keys, in place of the default ones")
     parser.add_argument("--with-parent", metavar="PID", help="stop when this process ends")
@@ -99,6 +115,10 @@ class _Check:
             rate_limit=self._whole("rate_limit", defaults.rate_limit, 0, 10**9),
             tenant_rate_limit=self._whole("tenant_rate_limit", defaults.tenant_rate_limit, 0, 10**9),
             rate_window=self._whole("rate_window", defaults.rate_window, 1, 86_400),
+            aging=self._whole("aging", defaults.aging, 0, _LONGEST_S),
+            archive_after=self._whole("archive_after", defaults.archive_after, 0, _LONGEST_S),
+            keep_messages=self._whole("keep_messages", defaults.keep_messages, 0, _LONGEST_S),
+            keep_journal=self._whole("keep_journal", defaults.keep_journal, 0, _LONGEST_S),
             inherited=self._whole("inherited", 0, 3, 2**20) or None,
             keys_file=Path(self._given["keys"]) if "keys" in self._given else None,
             with_parent=self._whole("with_parent", 0, 1, 2**31) or None,

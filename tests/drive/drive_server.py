@@ -3,10 +3,16 @@
 import asyncio
 import contextlib
 import json
+import shutil
+import ssl
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from queueproof.drive.client import Client
 from queueproof.drive.limits import RequestBudget
@@ -125,3 +131,15 @@ async def client_of(url: str, *, key: str = KEY, **options: Any) -> AsyncIterato
         yield client, notes
     finally:
         await client.close()
+
+
+def self_signed(folder: Path) -> ssl.SSLContext:
+    """A certificate made on the spot, which nobody vouches for."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl makes the certificate, and is not here")
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    words = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+    subprocess.run([*words.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context

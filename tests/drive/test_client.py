@@ -89,7 +89,7 @@ async def test_a_huge_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> Non
     async with scripted(http(content=b" " * (2 << 20))) as server, client_of(server.url) as (client, _):
         exchange = await client.send(REQUEST)
     assert exchange.result is Result.UNKNOWN
-    assert "larger than 1 MiB" in exchange.why
+    assert "larger than 1 MiB (of 2,097,152 bytes)" in exchange.why
 
 
 async def test_a_cancelled_call_is_unknown() -> None:

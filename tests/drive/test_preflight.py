@@ -1,17 +1,14 @@
 """What no case could run on ends the run with what to do next; every other way to be right is learnt."""
 
 import asyncio
-import shutil
 import socket
-import ssl
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from drive_server import Say, client_of, http, reset, scripted, silence
+from drive_server import Say, client_of, http, reset, scripted, self_signed, silence
 from fixtures.pocket import Pocket, Server, running
 from fixtures.registry import find
 
@@ -190,15 +187,3 @@ class TestDialect:
 
     async def test_correlation_refused(self) -> None:
         assert (await self.learnt(CorrelationRefused()))[0] == Dialect(correlation=False)
-
-
-def self_signed(folder: Path) -> ssl.SSLContext:
-    """A certificate made on the spot, which nobody vouches for."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl makes the certificate, and is not here")
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    words = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
-    subprocess.run([*words.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    return context

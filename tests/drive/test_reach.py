@@ -1,9 +1,10 @@
 """Each step of the way to a target says where it ends, and what to do about it."""
 
 import socket
+from pathlib import Path
 
 import pytest
-from drive_server import http, scripted
+from drive_server import http, scripted, self_signed
 
 from queueproof.drive import reach as room
 from queueproof.drive.reach import UnreachedError, reach
@@ -48,3 +49,8 @@ async def test_https_at_an_http_port(monkeypatch: pytest.MonkeyPatch) -> None:
         error = await unreached(server.url.replace("http:", "https:"))
         assert "TLS" in error.message
         assert [line.name for line in error.lines] == ["TCP", "TLS"]
+
+
+async def test_a_certificate_that_nobody_vouches_for(tmp_path: Path) -> None:
+    async with scripted(http({}), ssl=self_signed(tmp_path)) as server:
+        assert "not trusted" in (await unreached(server.url)).message

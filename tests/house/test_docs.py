@@ -51,7 +51,7 @@ def test_every_command_in_the_documents_exists() -> None:
 
 def test_every_option_in_the_documents_exists() -> None:
     known = {option for command in COMMANDS.values() for parameter in command.params for option in parameter.opts}
-    for line in re.findall(r"^queueproof (?:conformance|load|report|clean) .*", TEXT, re.MULTILINE):
+    for line in re.findall(r"^queueproof (?:conformance|load|capacity|compare|report|clean) .*", TEXT, re.MULTILINE):
         assert set(re.findall(r"(?<=\s)--[a-z][a-z-]*", line.partition(" -- ")[0])) <= known, line
 
 

@@ -59,7 +59,9 @@ class TestOptions:
             (command, option)
             for path in DOCS
             for line in path.read_text().splitlines()
-            for command, words in re.findall(r"queueproof (conformance|load|report|clean)((?: +[^`\s#|]+)*)", line)
+            for command, words in re.findall(
+                r"queueproof (conformance|load|capacity|compare|report|clean)((?: +[^`\s#|]+)*)", line
+            )
             for option in re.findall(r"(?<=\s)--[a-z][a-z-]+", words.split(" -- ")[0])
         ]
         for command, option in shown:

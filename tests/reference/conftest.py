@@ -176,8 +176,13 @@ def client() -> Callable[[Running], Api]:
 
 @pytest.fixture(scope="session")
 def services() -> Iterator[Any]:
-    """A private MariaDB and Redis; skips where they are not installed."""
+    """A private MariaDB and Redis; skips where they are not installed.
+
+    STACK_SERVICES=containers takes those of the images that QUEUEPROOF_MARIADB_IMAGE and QUEUEPROOF_REDIS_IMAGE name.
+    """
     path = ROOT / "fixtures" / "stack" / "services.py"
+    if os.environ.get("STACK_SERVICES") == "containers":
+        path = Path(__file__).parent / "container_services.py"
     spec = importlib.util.spec_from_file_location("stack_services", path)
     assert spec is not None
     assert spec.loader is not None

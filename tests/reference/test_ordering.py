@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaiqueue_reference.message import TIERS
-from scaiqueue_reference.ordering import BACKOFF_CAP_US, NO_DEADLINE, backoff_us, score
+from scaiqueue_reference.ordering import BACKOFF_CAP_US, NO_DEADLINE, aged, backoff_us, score, to_be_aged
 
 tiers = st.sampled_from(TIERS)
 priorities = st.integers(0, 1000)
@@ -44,3 +44,24 @@ def test_backoff_never_shrinks_and_has_a_cap(attempts: int) -> None:
     """From half a second, doubling, up to the cap."""
     assert backoff_us(1) == 500_000
     assert backoff_us(attempts) <= backoff_us(attempts + 1) <= BACKOFF_CAP_US
+
+
+@given(tiers, priorities, st.integers(1, 10**9), st.integers(0, 10))
+def test_aging_lifts_by_whole_tiers_and_finds_what_it_would_lift(
+    tier: str, priority: int, period_us: int, periods: int
+) -> None:
+    """After each period one tier, up to the highest; what stands where it belongs is not looked for again."""
+    fresh, now_us = _priority(tier, priority), 10**12
+
+    def due(at: int, waited_us: int) -> bool:
+        steps = to_be_aged(now_us, period_us)
+        return any(
+            name == tier and low <= at < beyond and now_us - waited_us <= created
+            for name, low, beyond, created in steps
+        )
+
+    waited_us = periods * period_us
+    lifted = aged(fresh, tier, waited_us=waited_us, period_us=period_us)
+    assert lifted == _priority(TIERS[max(0, TIERS.index(tier) - periods)], priority)
+    assert due(fresh, waited_us) == (lifted != fresh)
+    assert not due(lifted, waited_us)

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -39,25 +38,75 @@ def test_the_ready_line_is_one_json_object_and_all_of_standard_output(running: R
         assert server.process.stdout.read() == b""
 
 
+IN_FLIGHT = 6
+
+
+def _under_way(server: Any, path: str, number: int) -> socket.socket:
+    """A publish whose head the server has taken (it says `100 Continue`) and whose body has not been sent."""
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    connection = socket.create_connection((host, int(port)), timeout=20)
+    connection.sendall(
+        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {server.keys['all']}\r\n"
+        "Content-Type: application/json\r\nExpect: 100-continue\r\n"
+        f"Content-Length: {len(_body(number))}\r\n\r\n".encode()
+    )
+    assert connection.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    return connection
+
+
+def _body(number: int) -> bytes:
+    return b'{"type":"t","body":%d}' % number
+
+
+def _idle(server: Any) -> socket.socket:
+    """A kept connection on which one call was answered."""
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    connection = socket.create_connection((host, int(port)), timeout=20)
+    connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+    return connection
+
+
+def _all_of(connection: socket.socket) -> bytes:
+    said = b""
+    while chunk := connection.recv(65_536):
+        said += chunk
+    connection.close()
+    return said
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("kind", ["embedded", "stack"])
 def test_a_stop_finishes_what_is_in_flight_and_exits_0(
-    running: Running, client: Any, closing: Any, number: signal.Signals
+    running: Running, client: Any, request: pytest.FixtureRequest, tmp_path: Path, number: signal.Signals, kind: str
 ) -> None:
-    """Every publish that was under way is answered or refused at the door, none is cut."""
-    with running() as server:
-        api = closing(client(server))
+    """Idle connections end at once; each call under way is answered, and the next run has what was acknowledged."""
+    options = ["--database", f"sqlite:///{tmp_path / 'stopped.sqlite3'}"]
+    if kind == "stack":
+        services = request.getfixturevalue("services")
+        options = ["--database", services.database_url, "--redis", services.redis_url, "--processes", "2"]
+    with running(*options) as server:
+        api = client(server)
         api.new_scope()
         api.new_queue()
-        with ThreadPoolExecutor(4) as pool:
-            calls = [pool.submit(api.try_publish) for _ in range(40)]
-            calls[0].result()
-            server.process.send_signal(number)
-            for call in calls:
-                try:
-                    assert call.result().status_code == 201
-                except (httpx.ConnectError, httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-                    continue
+        api.http.close()
+        path = f"/v1/modules/scaiqueue{api.at()}/messages"
+        idle = [_idle(server) for _ in range(IN_FLIGHT)]
+        calls = [_under_way(server, path, n) for n in range(IN_FLIGHT)]
+        server.process.send_signal(number)
+        assert [_all_of(connection) for connection in idle] == [b""] * IN_FLIGHT
+        assert server.process.poll() is None
+        for n, call in enumerate(calls):
+            call.sendall(_body(n))
+        answers = [_all_of(call) for call in calls]
+        assert all(answer.startswith(b"HTTP/1.1 201 Created\r\n") for answer in answers), answers
+        told = {json.loads(answer.partition(b"\r\n\r\n")[2])["data"]["id"] for answer in answers}
         assert server.process.wait(15) == 0
+    with running(*options) as server:
+        again = client(server)
+        with again.http:
+            again.scope, again.queue = api.scope, api.queue
+            assert {message["id"] for message in again.claim(2 * IN_FLIGHT)} == told
 
 
 def test_the_server_ends_with_its_parent(command: Any, environment: dict[str, str]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from scaiqueue_reference.app import Server
 from scaiqueue_reference.settings import Settings
 
-REQUESTS = 2500
+REQUESTS = 4000
 BASE = "/v1/modules/scaiqueue"
 # What differs between two servers that do the same: ids, times, request ids.
 _OWN = re.compile(
@@ -47,7 +47,7 @@ class _Side:
 @pytest.fixture
 async def sides() -> AsyncIterator[tuple[_Side, _Side]]:
     """Two fresh servers: one answers through its shell, one by FastAPI alone."""
-    servers = [Server(Settings()), Server(Settings())]
+    servers = [Server(Settings(role="api")) for _ in range(2)]  # without agents: no lock runs out on one side first
     for server in servers:
         await server.open()
     pair = _Side(servers[0], servers[0].app), _Side(servers[1], servers[1].plain)
@@ -83,8 +83,16 @@ def _request(chance: random.Random, known: int) -> tuple[str, bytes, dict[str, s
         ("response", {"r": 1}),
         ("labels", chance.choice([{"a": 1}, {"a": {}}, None])),
         ("body", chance.choice([None, 2])),
+        ("type", chance.choice(["", None, "é", 7])),
+        ("message_type", chance.choice(["t", "u"])),
+        ("priority_tier", chance.choice(["high", "highest"])),
+        ("ttl_seconds", chance.choice([3600, 3600.5, 0])),
+        ("deadline", chance.choice(["2031-01-01T00:00:00+02:00", 4e9, "soon"])),
+        ("delay_until", chance.choice(["2031-01-01T00:00:00Z", 1, -1e300])),
+        ("correlation_id", chance.choice(["c", "c" * 256])),
+        ("hitl_spec", chance.choice([{"title": "?"}, [], "x"])),
     ]
-    body.update(chance.sample(extras, chance.randrange(3)))
+    body.update(chance.sample(extras, chance.randrange(4)))
     content = json.dumps(body).encode()
     if chance.random() < 0.05:
         content = chance.choice([b"", b"{", content[:-1], b'{"body":"\\ud800"}', b"\xff"])

@@ -1,79 +1,264 @@
-"""The page in a real browser: quiet, no wider than its window, and its deep links open what they name.
+"""Every page in a real browser: quiet, no wider than its window, light and dark, by keyboard, fair to a screen reader.
 
-Skipped where no Chromium is installed (`apt-get install chromium`).
+One browser a worker, all tests in one worker. Screenshots are kept in reports/pages/, which git ignores.
 """
 
-import re
+import os
 import shutil
-import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.report import conftest as stories
 
+from queueproof.report.matrix import build
+from queueproof.report.matrix_page import write_matrix
 from queueproof.report.write import write_reports
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--enable-logging=stderr",
-    "--dump-dom",
+playwright = pytest.importorskip("playwright.sync_api", reason="make setup installs Playwright")
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+SCREENSHOTS = Path(__file__).parents[2] / "reports" / "pages"
+NARROW, WIDE = 360, 1_400
+PAGES = ("passing", "failing", "hostile", "load", "interrupted", "contract", "matrix")
+# The page's own policy forbids scripts that are not ours; what Playwright evaluates is none of the page's.
+OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+pytestmark = [
+    pytest.mark.xdist_group("browser"),
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="no Chromium: `apt-get install chromium` (.ci/run does), or name one in CHROMIUM"
+    ),
 ]
-PROBE = """<script>
-const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
-document.documentElement.dataset.overflow = wide;
-</script>"""
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
 
 
-def opened(page: Path, profile: Path, *, width: int = 1400, fragment: str = "", dark: bool = False) -> tuple[str, str]:
-    """The page's elements after its script ran, and what the browser logged."""
-    assert CHROMIUM is not None
-    colours = f"--blink-settings=preferredColorScheme={0 if dark else 1}"
-    address = f"{page.as_uri()}{fragment}"
-    arguments = [CHROMIUM, *FLAGS, colours, f"--user-data-dir={profile}", f"--window-size={width},900", address]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True)
-    return done.stdout, done.stderr
+class Tab:
+    """A page that counts what it should not do: messages, errors, requests beyond its own file."""
+
+    def __init__(self, browser: Any, address: str, **context: Any) -> None:
+        self.context = browser.new_context(**context)
+        self.page = self.context.new_page()
+        self.messages: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda message: self.messages.append(message.text))
+        self.page.on("pageerror", lambda error: self.messages.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.messages.append(f"dialog {dialog.message}"), dialog.dismiss()))
+        own = address.partition("#")[0]
+
+        def decide(route: Any) -> None:
+            if route.request.url.partition("#")[0] == own or route.request.url.startswith("data:"):
+                route.continue_()
+            else:
+                self.requests.append(route.request.url)
+                route.abort()
+
+        self.context.route("**/*", decide)
+        self.page.goto(address)
+
+    def quiet(self) -> bool:
+        return self.messages == [] and self.requests == []
 
 
-@pytest.mark.parametrize("name", ["failing_run", "hostile_run", "load_run"])
-def test_a_page_is_quiet_and_fits_a_phone(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    """No console message (a blocked request would be one), no sideways scrolling at 360 px."""
-    path: Path = request.getfixturevalue(name)
-    write_reports(path)
-    dom, log = opened(path / "report.html", tmp_path / "profile", dark=True)
-    assert "CONSOLE" not in log
-    assert re.search(r'<button[^>]*class="copy"(?![^>]*hidden)', dom)  # the page's own script ran
-    assert "alert(1)" not in "".join(re.findall(r"(?s)<script>(.*?)</script>", dom))
-    text = (path / "report.html").read_text()
-    probed = path / "probed.html"
-    probed.write_text(
-        re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text).replace("</body>", f"{PROBE}</body>")
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Each kind of page, written once."""
+    base = tmp_path_factory.mktemp("pages")
+    made = {name: getattr(stories, name)(base / name) for name in PAGES[:5]}
+    for path in made.values():
+        write_reports(path)
+    write_matrix(build([str(made["passing"]), str(made["failing"])]), base / "matrix")
+    found = {name: path / "report.html" for name, path in made.items()}
+    return {**found, "contract": made["failing"] / "contract.html", "matrix": base / "matrix" / "index.html"}
+
+
+@pytest.fixture
+def opened(browser: Any, pages: dict[str, Path]) -> Iterator[Callable[..., Tab]]:
+    tabs: list[Tab] = []
+
+    def open_page(name: str | Path, fragment: str = "", *, width: int = WIDE, **context: Any) -> Tab:
+        path = pages[name] if isinstance(name, str) else name
+        context.setdefault("viewport", {"width": width, "height": 900})
+        tabs.append(Tab(browser, f"{path.as_uri()}{fragment}", **context))
+        return tabs[-1]
+
+    yield open_page
+    for tab in tabs:
+        tab.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_quiet_fits_and_is_fair(name: str, scheme: str, opened: Callable[..., Tab]) -> None:
+    """No message, no request, no sideways scrolling; and no serious finding of axe, folded parts unfolded."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    for width in (NARROW, WIDE):
+        tab = opened(name, width=width, color_scheme=scheme)
+        tab.page.screenshot(path=SCREENSHOTS / f"{name}-{width}-{scheme}.png", full_page=True)
+        assert tab.page.evaluate(OVERFLOW) == 0, width
+        assert tab.quiet(), (tab.messages, tab.requests)
+    tab.page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
+    # What does not depend on the colours is asked once.
+    options = {"runOnly": ["color-contrast"] if scheme == "dark" else ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
+    found = Axe().run(tab.page, options=options).response["violations"]
+    serious = [
+        (one["id"], [node["html"][:200] for node in one["nodes"]][:3])
+        for one in found
+        if one["impact"] in {"serious", "critical"}
+    ]
+    assert serious == []
+
+
+def test_a_card_folds_by_click_and_by_key(opened: Callable[..., Tab]) -> None:
+    page = opened("failing").page
+    card = page.locator("#ENV-4 > details")
+    assert not card.evaluate("e => e.open")
+    card.locator("> summary").click()
+    assert card.evaluate("e => e.open")
+    card.locator("> summary").press("Enter")
+    assert not card.evaluate("e => e.open")
+
+
+def test_a_deep_link_opens_what_it_names(opened: Callable[..., Tab]) -> None:
+    page = opened("failing", "#ENV-4").page
+    assert page.locator("#ENV-4 > details").evaluate("e => e.open")
+    assert page.locator("#ENV-4").evaluate(
+        "e => { const b = e.getBoundingClientRect(); return b.top >= -1 && b.top < 900 }"
     )
-    narrow, _ = opened(probed, tmp_path / "narrow", width=360)
-    assert 'data-overflow="0"' in narrow
 
 
-def test_a_deep_link_opens_a_folded_card(failing_run: Path, tmp_path: Path) -> None:
-    write_reports(failing_run)
-    page = failing_run / "report.html"
-    closed = re.search(r'id="ENV-4"[^>]*>\s*<details( open)?', page.read_text())
-    dom, _ = opened(page, tmp_path / "profile", fragment="#ENV-4")
-    shown = re.search(r'id="ENV-4"[^>]*>\s*<details( open)?', dom)
-    assert closed is not None and closed[1] is None
-    assert shown is not None and shown[1] == " open"
+def test_a_timeline_is_seen_and_its_bars_lead_to_their_exchanges(opened: Callable[..., Tab]) -> None:
+    page = opened("failing").page
+    timeline = page.locator("#CLAIM-6 svg.timeline").first
+    assert timeline.is_visible() and timeline.locator("circle.ring").count() == 1
+    assert timeline.locator("rect.held").first.bounding_box()["width"] > 50
+    link = timeline.locator("a").last
+    assert "complete" in link.locator("title").first.text_content()
+    link.locator("rect").first.click()
+    target = page.evaluate("decodeURIComponent(location.hash.slice(1))")
+    exchange = page.locator(f"[id='{target}']")
+    assert exchange.evaluate("e => e.open") and exchange.locator(".messages").is_visible()
 
 
-def test_a_foreign_script_is_refused(failing_run: Path, tmp_path: Path) -> None:
+def test_a_command_is_copied(opened: Callable[..., Tab]) -> None:
+    page = opened("failing", permissions=["clipboard-read", "clipboard-write"]).page
+    page.locator(".broken button.copy").first.click()
+    assert "--requirement CLAIM-6" in page.evaluate("navigator.clipboard.readText()")
+
+
+def test_every_control_is_reached_by_tab(opened: Callable[..., Tab]) -> None:
+    """Links, buttons, folds and fields in sight take the focus one after the other; the first leads past the head."""
+    page = opened("failing").page
+    wanted = page.evaluate(
+        "[...document.querySelectorAll('a[href], button, summary, input, select')]"
+        ".filter(e => e.checkVisibility({contentVisibilityAuto: false}) && !e.disabled).length"
+    )
+    assert (
+        page.evaluate('document.querySelectorAll(\'[tabindex]:not([tabindex="0"]):not([tabindex="-1"])\').length') == 0
+    )
+    page.evaluate("window.reached = new Set(); addEventListener('focusin', e => reached.add(e.target))")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    for _ in range(3 * wanted):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement === document.body"):
+            break
+    missed = page.evaluate(
+        "[...document.querySelectorAll('a[href], button, summary, input, select')]"
+        ".filter(e => e.checkVisibility() && !e.disabled && !reached.has(e)).map(e => e.outerHTML.slice(0, 120))"
+    )
+    assert missed == []
+
+
+def test_ten_thousand_calls_are_a_few_elements(opened: Callable[..., Tab], tmp_path: Path) -> None:
+    """Only what is in sight is drawn, wherever the list is scrolled to; filtering narrows it."""
+    run = stories.Run(tmp_path / "many")
+    for number in range(10_000):
+        refused = number == 9_000
+        run.call("claim", number / 100, number / 100 + 0.001, result="rejected" if refused else "ok", case="a::c")
+    write_reports(run.finish(stories.Verdict.CONFORMS, 0, stories.requirement("VIS-1")))
+    tab = opened(tmp_path / "many" / "report.html")
+    page = tab.page
+    rows = page.locator(".reel .entry")
+    assert page.locator("#calls-title").text_content() == "Every call 10,000"
+    for place in (0, 0.5, 1):
+        page.evaluate(f"e = document.querySelector('.calls'); e.scrollTop = {place} * e.scrollHeight")
+        number = str(max(1, round(place * 10_000)))
+        page.locator(f".reel .entry:has(.op:text-is('#{number}'))").wait_for(state="attached")
+        assert 0 < rows.count() < 60
+    page.locator("#calls-result").select_option("rejected")
+    assert page.locator("#calls-matches").text_content() == "1 of 10,000"
+    assert rows.locator(".op").all_text_contents() == ["#9001"]
+    page.locator("#calls-result").select_option("")
+    page.locator("#calls-filter").fill("#123")
+    assert page.locator("#calls-matches").text_content() == "11 of 10,000"
+    assert page.evaluate("document.querySelectorAll('*').length") < 1_500
+    assert tab.quiet()
+
+
+def test_the_list_of_requirements_filters(opened: Callable[..., Tab]) -> None:
+    page = opened("failing").page
+    page.locator("#filter").fill("claim-6")  # the blocked name it too
+    assert page.locator("#requirements li:visible .id").all_text_contents() == ["CLAIM-6", "DONE-4", "VIS-2"]
+
+
+def test_the_matrix_filters_and_sorts(opened: Callable[..., Tab]) -> None:
+    page = opened("matrix").page
+    page.locator("select[data-key=outcome]").select_option("blocked")
+    assert page.locator("tr.row:visible .id").all_text_contents() == ["DONE-4", "VIS-2"]
+    page.locator("select[data-key=outcome]").select_option("")
+    page.locator("thead button", has_text="failing").click()
+    assert page.locator("tr.row:visible .id").first.text_content() in {"CLAIM-6", "IDEM-3", "ENV-4"}
+    page.locator("thead button", has_text="failing").click()
+    assert page.locator("tr.row:visible .id").first.text_content() == "AUTH-3"
+
+
+def test_a_page_prints_whole(opened: Callable[..., Tab]) -> None:
+    """No control on paper, no card folded, nothing wider than the sheet."""
+    page = opened("failing", width=700).page
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    assert page.locator("article.card > details:not([open])").count() == 0
+    assert page.locator("button:visible, nav:visible, input:visible").count() == 0
+    assert page.evaluate(OVERFLOW) == 0
+    assert page.pdf(format="A4")[:4] == b"%PDF"
+
+
+def test_a_dark_page_prints_light(opened: Callable[..., Tab]) -> None:
+    page = opened("failing", color_scheme="dark").page
+    ink = "getComputedStyle(document.body).color"
+    dark = page.evaluate(ink)
+    page.emulate_media(media="print")
+    assert dark == "rgb(231, 235, 241)" and page.evaluate(ink) == "rgb(20, 25, 34)"
+
+
+def test_without_script_all_is_still_there(opened: Callable[..., Tab]) -> None:
+    page = opened("failing", java_script_enabled=False).page
+    assert page.locator("#CLAIM-6 svg.timeline").first.is_visible()
+    assert page.locator("button:visible").count() == 0 and page.locator(".filter:visible").count() == 0
+
+
+def test_a_foreign_script_is_refused(opened: Callable[..., Tab], pages: dict[str, Path], tmp_path: Path) -> None:
     """Even if markup slipped through, the page's own policy would not run it."""
-    write_reports(failing_run)
-    page = failing_run / "report.html"
-    page.write_text(page.read_text().replace("</body>", f"{PROBE}</body>"))
-    dom, log = opened(page, tmp_path / "profile")
-    assert "data-overflow" not in dom.partition("</head>")[0] and "Content Security Policy" in log
+    page = tmp_path / "forged.html"
+    page.write_text(
+        pages["failing"].read_text().replace("</body>", "<script>document.title = 'forged'</script></body>")
+    )
+    tab = opened(page)
+    assert tab.page.title() != "forged" and any("Content Security Policy" in message for message in tab.messages)
+
+
+def test_what_a_hostile_server_said_is_seen_and_does_nothing(opened: Callable[..., Tab]) -> None:
+    tab = opened("hostile")
+    assert tab.page.get_by_text("</script><script>alert(1)</script>").count() > 0
+    assert tab.quiet()

@@ -230,3 +230,20 @@ def test_heat_maps_are_drawn_from_the_interval_logs(load_run: Path) -> None:
     assert 'class="heat"' in text and "0 to 1 s: 3 calls, p50" in text
     (load_run / log_name("claim", "response")).write_text("1,1,1,nonsense\n2,1,1,nonsense\n")
     assert 'class="heat"' not in html(load_story(load_run))
+
+
+def test_a_cut_answer_tells_its_whole_size(new_run: Callable[[], Any]) -> None:
+    """The recorder keeps 2,000 of fifty million characters; the page, which shows fewer, still says how many."""
+    run = new_run()
+    op = run.claim(0.1, 0.2, answer="x" * 2_000 + "… (50000000 characters)")
+    broken = RequirementResult(id="CLAIM-1", level="MUST", profile="core", outcome=Outcome.FAILED, evidence=(op,))
+    text = html(load_story(run.finish(Verdict.DOES_NOT_CONFORM, 1, broken)))
+    assert "… (cut: 50,000,000 characters in all)" in text and "x" * 2_000 not in text
+
+
+def test_a_command_to_copy_is_whole(new_run: Callable[[], Any]) -> None:
+    run = new_run()
+    op = run.claim(0.1, 0.2, request='{"a":"' + "y" * 1_300 + '"}')
+    broken = RequirementResult(id="CLAIM-1", level="MUST", profile="core", outcome=Outcome.FAILED, evidence=(op,))
+    page = Page(html(load_story(run.finish(Verdict.DOES_NOT_CONFORM, 1, broken))))
+    assert any("y" * 1_300 + "\"}'" in command for command in page.all("data-copy"))

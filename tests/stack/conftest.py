@@ -2,8 +2,10 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -76,3 +78,51 @@ def holder(images: Any) -> Iterator[Any]:
         for stream in (process.stdin, process.stdout):
             assert stream is not None
             stream.close()
+
+
+BASES = ("mariadb:11.8", "redis:8", "python:3.13-slim", "debian:trixie-slim")
+KEYS = ROOT / "fixtures" / "stack" / "development-keys.toml"
+
+
+class Compose:
+    """The development profile under a name and ports of its own."""
+
+    def __init__(self) -> None:
+        self.name = f"queueproof-test-{os.getpid()}"
+        self.port, self.page = _free_port(), _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.keys = {name: row["token"] for name, row in tomllib.loads(KEYS.read_text())["keys"].items()}
+
+    def __call__(self, *words: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
+        ports = {"SCAIQUEUE_PUBLISHED_PORT": str(self.port), "LOCUST_PUBLISHED_PORT": str(self.page)}
+        environment = {**os.environ, **ports, **variables}
+        command = ["docker", "compose", "--project-name", self.name, "--project-directory", str(ROOT), *words]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=500)
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+
+@pytest.fixture(scope="session")
+def compose(engine: Any) -> Iterator[Compose]:
+    """`docker compose up --wait`, nothing else said; everything of it is taken away afterwards."""
+    import docker
+
+    if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode:
+        pytest.skip("`docker compose` is not here: install its plugin (Debian 13: docker-compose)")
+    for name in BASES:
+        try:
+            engine.images.get(name)
+        except docker.errors.ImageNotFound:
+            pytest.skip(f"the image {name} is not here: docker pull {name}")
+    running = Compose()
+    try:
+        running("up", "--build", "--wait")
+        yield running
+    finally:
+        running("down", "--volumes", "--timeout", "5", check=False)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from queueproof import conduct_load
 from queueproof.drive import load_runner
 from queueproof.drive.load_runner import Ended, LoadOptions, run_load
 from queueproof.errors import UsageError
@@ -126,6 +127,14 @@ def test_a_hopeless_run_is_ended_early(serve: Make, scenario: Make, tmp_path: Pa
     assert time.monotonic() - began < 40
     assert done.results.load["sent"] > 20
     assert (done.results.exit_code, done.results.summary) == (1, "Ended early: enough")
+
+
+def test_abort_on_ends_a_load_and_keeps_what_it_gathered(serve: Make, scenario: Make, tmp_path: Path) -> None:
+    options = LoadOptions(scenario=scenario(60), abort_on=("errors > 5%",), out=tmp_path / "run")
+    results = conduct_load.load(options, url=serve("broken"), key="k").results
+    assert (results.exit_code, results.complete, results.summary) == (1, False, "Ended early: errors > 5%")
+    assert results.verbs["publish"]["count"] > 0
+    assert (tmp_path / "run" / "report.html").is_file()
 
 
 def test_a_locust_that_fails_is_told_with_its_last_words(

@@ -4,13 +4,15 @@ Prints its address. FAULT happens to every RATE-th message (default 7): lost (a 
 double (a claimed message is handed out a second time at once), ghost (a message is stored twice), revived (a completed
 message comes back), swapped (two bodies change places), damaged (a body is cut), slow (each answer takes 50 ms),
 freezing (after RATE publishes the server stops for a second), dying (the process ends after 60 publishes),
-hanging (no answer after 60 publishes), broken (every publish is answered with 500).
+hanging (no answer after 60 publishes), broken (every publish is answered with 500), forgetful (SIGUSR1 makes it forget
+what is pending, as a server does that answers before it writes and is killed), slowly (each answer takes 2 s).
 """
 
 import asyncio
 import itertools
 import json
 import os
+import signal
 import sys
 import time
 from typing import Any
@@ -66,6 +68,12 @@ class Store:
             if self.fault == "double" and message["attempts"] == 1 and self.hit(int(message["id"][1:])):
                 self.pending[queue].append(message["id"])
         return found
+
+    def forget(self) -> None:
+        for waiting in self.pending.values():
+            for identity in waiting:
+                del self.messages[identity]
+            waiting.clear()
 
     def reclaim(self) -> None:
         now = time.monotonic()
@@ -156,11 +164,15 @@ class Peer(asyncio.Protocol):
             len(data),
             data,
         )
-        asyncio.get_running_loop().call_later(0.05 if store.fault == "slow" else 0, self.transport.write, reply)
+        asyncio.get_running_loop().call_later(
+            {"slow": 0.05, "slowly": 2.0}.get(store.fault, 0), self.transport.write, reply
+        )
 
 
 async def main(fault: str, rate: int) -> None:
-    Peer.store = Store(fault, rate)
+    Peer.store = store = Store(fault, rate)
+    if fault == "forgetful":
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, store.forget)
     server = await asyncio.get_running_loop().create_server(Peer, "127.0.0.1", 0, backlog=4096)
     sys.stdout.write(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()

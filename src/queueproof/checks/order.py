@@ -206,12 +206,16 @@ def _ranked(waiting: pl.DataFrame, claimed: pl.DataFrame, ordering: str) -> pl.D
 def _overtaken(waiting: pl.DataFrame, claimed: pl.DataFrame, by: list[str]) -> pl.DataFrame:
     """The claimed for which one that was there before `at` was first claimed only after they had come back."""
     longest = waiting.select(*by, there="sure", longest=pl.col("inv").cum_max().over(by))
-    joined = claimed.sort("at").join_asof(
-        longest, left_on="at", right_on="there", by=by, allow_exact_matches=False, check_sortedness=False
+    # only the columns that decide are sorted and joined: the others would be copied for nothing
+    joined = (
+        claimed.select("t", *by, "at", "ret")
+        .sort("at")
+        .join_asof(longest, left_on="at", right_on="there", by=by, allow_exact_matches=False, check_sortedness=False)
     )
-    over = joined.filter(pl.col("longest") > pl.col("ret"))
-    if over.height == 0:
-        return over.with_columns(**_nobody()).select(_PAIR)
+    late = joined.filter(pl.col("longest") > pl.col("ret")).select("t", "longest")
+    if late.height == 0:
+        return claimed.clear().with_columns(**_nobody()).select(_PAIR)
+    over = claimed.join(late, on="t", how="inner", maintain_order="right")
     names_of = [pl.col(name).alias(f"other_{name}") for name in ("t", "publish", "op", "sure", "one", "rank")]
     other = waiting.select(*by, *names_of, longest="inv")
     over = over.join(other, on=[*by, "longest"], how="inner").filter(pl.col("other_sure") < pl.col("at"))

@@ -10,7 +10,7 @@ from queueproof.cli.app import app, main
 __all__ = ["COMMANDS", "app", "main"]
 
 # In the order in which --help lists them; importing a file adds its command.
-COMMANDS = ("conformance", "load", "report", "doctor", "replay", "clean", "serve")
+COMMANDS = ("conformance", "load", "capacity", "compare", "report", "matrix", "doctor", "replay", "clean", "serve")
 
 for _command in COMMANDS:
     import_module(f"queueproof.cli.{_command}")

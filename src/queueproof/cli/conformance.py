@@ -9,8 +9,19 @@ from typing import Annotated
 
 import typer
 
-from queueproof.cli.app import app, readable
-from queueproof.cli.options import OUTPUT, TARGET, VERDICT, ApiKey, Kind, Url, choose, given_by, key_option
+from queueproof.cli.app import app
+from queueproof.cli.options import (
+    OUTPUT,
+    TARGET,
+    VERDICT,
+    ApiKey,
+    Json,
+    Kind,
+    Url,
+    choose,
+    given_by,
+    key_option,
+)
 from queueproof.errors import QueueproofError, UsageError
 
 
@@ -58,8 +69,16 @@ def conformance(
     slack: Annotated[
         float, typer.Option(min=0.5, max=600, help="Seconds allowed beyond a timeout.", rich_help_panel=VERDICT)
     ] = 5.0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="What plans, bodies and keys are drawn from.", rich_help_panel=VERDICT)
+    ] = 1,
+    webhook_host: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="How the target reaches this machine, for events.", rich_help_panel=VERDICT),
+    ] = "",
     out: Annotated[Path | None, typer.Option(help="The run directory.", rich_help_panel=OUTPUT)] = None,
     junit: Annotated[Path | None, typer.Option(help="A copy of junit.xml.", rich_help_panel=OUTPUT)] = None,
+    json: Json = False,
 ) -> None:
     """Proves a server against the contract, requirement by requirement.
 
@@ -93,6 +112,8 @@ def conformance(
     directory = RunDirectory.create(out, "conformance", new_run_id())
     # One word an option: a value that stands alone is taken for a path, whose conftest.py pytest would load.
     options = [f"--qp-out={working_path(directory.path)}", f"--qp-profile={profile}", f"--qp-slack={slack}"]
+    options += [f"--qp-seed={seed}"]
+    options += [f"--qp-webhook-host={webhook_host}"] if webhook_host else []
     options += [f"--qp-requirement={name}" for name in wanted]
     options += [f"--qp-require={name}" for name in required]
     options += [f"--qp-expectations={working_path(expectations)}"] if expectations else []
@@ -101,13 +122,19 @@ def conformance(
     options += ["--qp-allow-inconclusive"] if allow_inconclusive else []
     options += [f"--qp-target={target}"] if target else []
     options += [f"--qp-junit={working_path(junit)}"] if junit else []
-    options += [f"--qp-command={_again(url, target, profile, wanted, required, expectations, fail_on, slack)}"]
+    again = _again(
+        url=url, target=target, profile=profile, wanted=wanted, required=required, expectations=expectations,
+        fail_on=fail_on, slack=slack, seed=seed, webhook_host=webhook_host,
+    )  # fmt: skip
+    options += [f"--qp-command={again}"]
     secrets = {f"QUEUEPROOF_{name.upper()}_KEY": key for name, key in keys.items()}
     secrets |= {"SCAIGRID_API_KEY": api_key, "SCAIGRID_HOST": "" if target else url}
-    _tell(directory.path, run_suite(options, secrets=secrets, more=more), quiet=bool(more))
+    code = run_suite(options, secrets=secrets, more=more, output=sys.stderr if json else None)
+    _tell(directory.path, code, quiet=bool(more), json=json)
 
 
 def _again(
+    *,
     url: str,
     target: str,
     profile: str,
@@ -116,6 +143,8 @@ def _again(
     expectations: Path | None,
     fail_on: str,
     slack: float,
+    seed: int,
+    webhook_host: str,
 ) -> str:
     """The same command once more, without keys."""
     words = ["queueproof", "conformance"]
@@ -126,14 +155,15 @@ def _again(
     words += ["--expectations", str(expectations)] if expectations else []
     words += ["--fail-on", fail_on] if fail_on != "must" else []
     words += ["--slack", f"{slack:g}"] if slack != 5.0 else []
+    words += ["--seed", str(seed)] if seed != 1 else []
+    words += ["--webhook-host", webhook_host] if webhook_host else []
     return shlex.join(words)
 
 
-def _tell(path: Path, code: int, *, quiet: bool) -> None:
-    """Prints the run's story and ends with the run's own exit code."""
+def _tell(path: Path, code: int, *, quiet: bool, json: bool) -> None:
+    """Prints the run's story and ends with the run's own exit code; `json`: results to stdout, the story to stderr."""
+    from queueproof.cli.telling import tell
     from queueproof.evidence.run import RunDirectory
-    from queueproof.report.story import load_story
-    from queueproof.report.terminal import show
 
     directory = RunDirectory(path)
     if not directory.has_results():
@@ -141,9 +171,7 @@ def _tell(path: Path, code: int, *, quiet: bool) -> None:
     results = directory.results()
     if results.advice:
         sys.stderr.write(f"queueproof: {results.summary}\n  → {results.advice}\n")
-    elif not quiet:
-        with readable():
-            show(load_story(path))
+    tell(path, quiet=quiet or bool(results.advice), json=json)
     raise typer.Exit(results.exit_code)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from queueproof.cli.app import app
-from queueproof.cli.options import LOAD, OUTPUT, VERDICT, ApiKey, Kind, Url
+from queueproof.cli.options import LOAD, OUTPUT, VERDICT, ApiKey, Json, Kind, Url
 
 
 @app.command()
@@ -29,13 +29,30 @@ def load(
             metavar="EXPR", help='Like "claim.response.p99 < 50ms"; may be repeated.', rich_help_panel=VERDICT
         ),
     ] = None,
+    abort_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="EXPR",
+            help='End a hopeless run early, like "errors > 5%"; may be repeated.',
+            rich_help_panel=VERDICT,
+        ),
+    ] = None,
+    nemesis: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="A fault during the load: kill-server, …; may be repeated.", rich_help_panel=LOAD
+        ),
+    ] = None,
+    restart_cmd: Annotated[
+        str, typer.Option(help="For kill-server on any target: kills and starts it.", rich_help_panel=LOAD)
+    ] = "",
     out: Annotated[Path | None, typer.Option(help="The run directory.", rich_help_panel=OUTPUT)] = None,
+    json: Json = False,
 ) -> None:
     """Puts a load on a server in an open model, and checks that everything it did was right."""
     from queueproof import conduct_load
+    from queueproof.cli.telling import tell
     from queueproof.drive.load_runner import LoadOptions
-    from queueproof.report.story import load_story
-    from queueproof.report.terminal import show
 
     options = LoadOptions(
         scenario=scenario,
@@ -44,7 +61,10 @@ def load(
         duration_s=None if duration is None else conduct_load.duration(duration),
         processes=processes,
         objectives=tuple(objective or ()),
+        abort_on=tuple(abort_on or ()),
         out=out,
+        nemesis=tuple(nemesis or ()),
+        restart_cmd=restart_cmd,
     )
     words = ["queueproof", "load", scenario]
     words += ["--target", target] if target else (["--url", url] if url else [])
@@ -53,6 +73,8 @@ def load(
     words += ["--duration", duration] if duration is not None else []
     words += ["--processes", str(processes)] if processes != 1 else []
     words += [word for wanted in objective or () for word in ("--objective", f"'{wanted}'")]
+    words += [word for condition in abort_on or () for word in ("--abort-on", f"'{condition}'")]
+    words += [word for name in nemesis or () for word in ("--nemesis", name)]
     run = conduct_load.load(options, url="" if target else url, kind=target, key=api_key, command=" ".join(words))
-    show(load_story(run.directory.path))
+    tell(run.directory.path, json=json)
     raise typer.Exit(run.results.exit_code)

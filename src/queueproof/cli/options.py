@@ -19,6 +19,10 @@ ApiKey = Annotated[
     str,
     typer.Option(envvar="SCAIGRID_API_KEY", show_envvar=True, help="A key with all rights.", rich_help_panel=TARGET),
 ]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print JSON; words for people go to standard error.", rich_help_panel=OUTPUT),
+]
 
 
 def key_option(name: str, what: str) -> Any:

@@ -12,6 +12,9 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 BASE: Final = "/v1/modules/scaiqueue"
+WEBHOOKS: Final = "/v1/webhooks"  # the platform's, not the module's
+COMPLETED_EVENT: Final = "scaiqueue.message.completed"
+DEAD_LETTERED_EVENT: Final = "scaiqueue.message.dead_lettered"
 
 # Error codes that the contract names (section 2.6).
 SCOPE_PAUSED: Final = "SCAIQUEUE_SCOPE_PAUSED"
@@ -42,7 +45,7 @@ class Request:
 
     verb: str  # what it asks for: "publish", "claim", …
     method: str
-    path: str  # escaped, starts with BASE
+    path: str  # escaped, starts with BASE or WEBHOOKS
     body: bytes | None = None  # JSON, UTF-8
     scope: str = ""
     queue: str = ""
@@ -287,6 +290,15 @@ def health() -> Request:
 def change_module(verb: str) -> Request:
     """`verb`: enable, or disable (whose path is not documented), for the whole tenant of the key."""
     return Request(verb=f"{verb}-module", method="POST", path=f"{BASE}/{verb}", body=b"{}")
+
+
+def create_webhook(fields: Mapping[str, Any]) -> Request:
+    """`fields`: url, events, secret, status. The platform's own path, outside the module's."""
+    return Request(verb="create-webhook", method="POST", path=WEBHOOKS, body=encode(fields))
+
+
+def delete_webhook(webhook: str) -> Request:
+    return Request(verb="delete-webhook", method="DELETE", path=f"{WEBHOOKS}/{segment(webhook)}")
 
 
 def _query(values: Mapping[str, str | int]) -> str:

@@ -6,7 +6,7 @@ that very promise, else as blocked by it. What the network spoils is tried again
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from queueproof.contract import wire
@@ -116,6 +116,17 @@ class Case:
         """One call, whatever comes of it (options: Client.send)."""
         exchange = await self.world.client.send(request, case=self.requirement, **options)
         self.exchanges.append(exchange)
+        return exchange
+
+    async def lose(self, request: wire.Request, *, fields: Mapping[str, Any] | None = None) -> Exchange:
+        """One call whose answer is lost on purpose, after the server said by its status that it was done with it.
+
+        Ends the case as disturbed when the status tells no success: then nothing is known of the call's effect.
+        """
+        exchange = await self.world.client.lose(request, case=self.requirement, fields=fields)
+        self.exchanges.append(exchange)
+        if exchange.answer is None or not exchange.answer.success:
+            raise Disturbed(f"{request.verb}, whose answer was to be lost, got none: {exchange.told()}")
         return exchange
 
     async def persist(

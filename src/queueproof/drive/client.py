@@ -15,9 +15,10 @@ import httpx
 from queueproof import __version__
 from queueproof.contract import wire
 from queueproof.drive.limits import RequestBudget
+from queueproof.drive.losing import NotConnectedError, status_alone
 from queueproof.drive.recorder import Recorder
 from queueproof.evidence.digest import digest
-from queueproof.evidence.operation import Item, Result
+from queueproof.evidence.operation import Invoke, Item, Result
 
 CONNECT_TIMEOUT_S = 5.0
 # A verb of this API does one row's work: an answer that takes longer than this is as good as none.
@@ -87,6 +88,7 @@ class Client:
         verify: bool = True,
         read_timeout_s: float = READ_TIMEOUT_S,
     ) -> None:
+        self.url = url
         self.recorder = recorder
         self.budget = budget
         self.key = key
@@ -96,6 +98,7 @@ class Client:
         self.headers: Mapping[str, str] = {}  # of the first answer, secrets hidden
         self._run = run
         self._read_timeout_s = read_timeout_s
+        self._verify = verify
         limits = httpx.Limits(max_connections=32, max_keepalive_connections=16, keepalive_expiry=4.0)
         self._http = httpx.AsyncClient(
             base_url=url,
@@ -128,13 +131,9 @@ class Client:
         `urgent` goes before what waits for a place, `burst` beside it (for a few calls that must overlap).
         `fields`: what the history should know of the call besides (token, body digest, timeout_s, limit, …).
         """
-        headers = {"User-Agent": f"queueproof/{__version__} (run {self._run}; {case or 'set-up'})"}
         if authorization is None:
             authorization = f"Bearer {self.key if key is None else key}"
-        if authorization:
-            headers["Authorization"] = authorization
-        if request.body is not None:
-            headers["Content-Type"] = "application/json"
+        headers = self._headers(request, case, authorization)
         give_up = time.monotonic() + LONGEST_RATE_LIMIT_S
         attempt = 1
         while True:
@@ -144,10 +143,49 @@ class Client:
                 return exchange
             attempt += 1
 
-    async def _once(
-        self, request: wire.Request, headers: dict[str, str], case: str, attempt: int, fields: Mapping[str, Any]
-    ) -> Exchange:
-        invoke = self.recorder.invoke(
+    async def lose(self, request: wire.Request, *, case: str = "", fields: Mapping[str, Any] | None = None) -> Exchange:
+        """One call on a connection of its own, cut as soon as the answer's status line is read: a lost answer.
+
+        The result is unknown, or not_sent when there was no connection. `answer` holds the status alone (None when the
+        connection ended before one came), so that a caller knows whether the server was done with the request.
+        """
+        invoke = self._invoked(request, case, 1, fields or {})
+        headers = self._headers(request, case, f"Bearer {self.key}")
+        outgoing = self._http.build_request(request.method, request.path, content=request.body, headers=headers)
+        result, why, answer = Result.UNKNOWN, "the connection was cut before the answer was read", None
+        try:
+            async with self.budget.slot(urgent=True), asyncio.timeout(CONNECT_TIMEOUT_S + self._read_timeout_s):
+                status = await status_alone(outgoing, verify=self._verify)
+            answer = wire.Answer(status=status) if status else None
+        except NotConnectedError as error:
+            result, why = Result.NOT_SENT, f"no connection: {error}"
+        except (OSError, TimeoutError, ValueError) as error:
+            why = f"no answer: {error}"
+        except asyncio.CancelledError:
+            self.recorder.back(invoke.op, Result.UNKNOWN, why="cancelled")
+            raise
+        back = self.recorder.back(invoke.op, result, why=why, status=answer.status if answer else None)
+        return Exchange(
+            op=invoke.op,
+            request=request,
+            result=result,
+            answer=answer,
+            inv_ns=invoke.at_ns,
+            ret_ns=back.at_ns,
+            why=why,
+        )
+
+    def _headers(self, request: wire.Request, case: str, authorization: str) -> dict[str, str]:
+        """Run and requirement stand in the User-Agent, so that a vendor finds a call in its own log."""
+        headers = {"User-Agent": f"queueproof/{__version__} (run {self._run}; {case or 'set-up'})"}
+        if authorization:
+            headers["Authorization"] = authorization
+        if request.body is not None:
+            headers["Content-Type"] = "application/json"
+        return headers
+
+    def _invoked(self, request: wire.Request, case: str, attempt: int, fields: Mapping[str, Any]) -> Invoke:
+        return self.recorder.invoke(
             verb=request.verb,
             case=case,
             attempt=attempt,
@@ -159,6 +197,11 @@ class Client:
             request=(request.body or b"").decode(),
             **fields,
         )
+
+    async def _once(
+        self, request: wire.Request, headers: dict[str, str], case: str, attempt: int, fields: Mapping[str, Any]
+    ) -> Exchange:
+        invoke = self._invoked(request, case, attempt, fields)
         answer: wire.Answer | None = None
         try:
             answer = await self._exchange(request, headers)
@@ -205,7 +248,9 @@ class Client:
                 parts.append(part)
                 size += len(part)
                 if size > ANSWER_LIMIT:
-                    raise ValueError(f"the answer is larger than {ANSWER_LIMIT >> 20} MiB")
+                    stated = response.headers.get("content-length", "")
+                    of = f" (of {int(stated):,} bytes)" if stated.isascii() and stated.isdigit() else ""
+                    raise ValueError(f"the answer is larger than {ANSWER_LIMIT >> 20} MiB{of}")
         said = {name: self.recorder.hide(value) for name, value in response.headers.items()}
         return wire.read_answer(response.status_code, said, self.recorder.hide_bytes(b"".join(parts)))
 

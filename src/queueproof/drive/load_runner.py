@@ -5,6 +5,7 @@ alone. Once means stop → drain → final and a report; twice means at once. Wh
 """
 
 import contextlib
+import dataclasses
 import json
 import os
 import select
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import queueproof
+from queueproof.drive.nemesis import Nemesis
 from queueproof.errors import HarnessError, UsageError
 from queueproof.evidence.results import Results
 from queueproof.evidence.run import RunDirectory, manifest_of, new_run_id
@@ -42,7 +44,11 @@ class LoadOptions:
     duration_s: float | None = None
     processes: int = 1
     objectives: tuple[str, ...] = ()
+    abort_on: tuple[str, ...] = ()  # conditions that end the load early (verdict/objectives.py, abort_when)
+    settle_s: float | None = None  # how long a drain with nothing missing goes on; None: the scenario's own
     out: Path | None = None
+    nemesis: tuple[str, ...] = ()  # faults to strike while it runs (drive/nemesis.py)
+    restart_cmd: str = ""  # kills and starts a target that is not ours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,11 +83,13 @@ def run_load(
     abort: Abort = lambda _: "",
     target: Mapping[str, Any] | None = None,
     command: str = "queueproof load",
+    nemesis: Nemesis | None = None,
 ) -> LoadRun:
     """Runs one load against `url`, blocking, and writes its run directory: the exit code is `.results.exit_code`.
 
     `judge(directory, ended)` makes the results; `live` is given the numbers of every second; `abort` may answer with a
-    reason to end the run early; `target` describes the target for the manifest, without secrets. Signals are handled
+    reason to end the run early; `target` describes the target for the manifest, without secrets; `nemesis` strikes
+    while it runs. Signals are handled
     only in the main thread. Raises UsageError (--out, --processes); after that everything ends in results.
     """
     if options.processes < 1:
@@ -90,16 +98,33 @@ def run_load(
     directory = RunDirectory.create(options.out, "load", run)
     for stale in (GATHERED, LOCUST_LOG):
         (directory.path / stale).unlink(missing_ok=True)
-    shown = {name: value for name, value in asdict(options).items() if name != "out" and value is not None}
+    unset = (None, "", ())
+    shown = {name: value for name, value in asdict(options).items() if name != "out" and value not in unset}
     described = target or {"url": url}
     directory.write_manifest(manifest_of(run=run, kind="load", target=described, options=shown, command=command))
-    ended = _Child(options, url=url, api_key=api_key, run=run, directory=directory.path).watch(live, abort)
+    child = _Child(options, url=url, api_key=api_key, run=run, directory=directory.path)
+    if nemesis is None:
+        ended = child.watch(live, abort)
+    else:
+        with nemesis.watching(directory.path, run):
+            ended = child.watch(_both(nemesis.hear, live), abort)
+        if nemesis.problems and not ended.failure:
+            ended = dataclasses.replace(ended, failure=nemesis.problems[0])
     results = judge(directory.path, ended)
     directory.write_results(results)
     if not ended.failure:
         for told in (GATHERED, LOCUST_LOG):
             (directory.path / told).unlink(missing_ok=True)
     return LoadRun(directory=directory, results=results)
+
+
+def _both(first: Live, second: Live | None) -> Live:
+    def live(line: Mapping[str, Any]) -> None:
+        first(line)
+        if second is not None:
+            second(line)
+
+    return live
 
 
 def locustfile() -> Path:
@@ -228,6 +253,8 @@ def _arguments(options: LoadOptions, *, url: str, run: str, directory: Path) -> 
         values["--qp-consumers"] = str(options.users or 0)
     if options.duration_s is not None:
         values["--qp-duration"] = f"{options.duration_s:g}s"
+    if options.settle_s is not None:
+        values["--qp-settle"] = repr(options.settle_s)
     if options.processes > 1:
         port = str(_free_port())
         values |= {"--processes": str(options.processes), "--master-bind-host": "127.0.0.1"}
@@ -283,12 +310,18 @@ class LiveLine:
         text = _line(line, self._before)
         self._before = line
         if self._terminal:
-            self._stream.write(f"\r\x1b[K{text}")
+            self._stream.write(f"\r\x1b[K{text[: self._columns() - 1]}")  # a full line would break into two
             self._stream.flush()
         elif line["elapsed_s"] - self._told >= 10 or line["phase"] not in {"load", "prepare"}:
             self._told = line["elapsed_s"]
             self._stream.write(f"{text}\n")
             self._stream.flush()
+
+    def _columns(self) -> int:
+        try:
+            return os.get_terminal_size(self._stream.fileno()).columns
+        except (OSError, ValueError):
+            return 200
 
     def close(self) -> None:
         if self._terminal and self._before:

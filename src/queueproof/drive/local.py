@@ -7,13 +7,18 @@ machine, on free ports and in a temporary folder. stack: two API processes and a
 import contextlib
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 import queueproof
 from queueproof.drive.processes import start
@@ -35,6 +40,27 @@ class Server:
     url: str
     key: str
     keys: Mapping[str, str]
+    handles: Mapping[str, "Handle"] = field(default_factory=dict)  # its parts: server, agents, redis, database
+
+
+class Handle:
+    """One part of a target that may be struck: its process, or where it listens. Raises OSError when that fails."""
+
+    restartable = True
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Starts it again, over the same data and on the same port, and waits until it answers."""
+        raise NotImplementedError
+
+    def signal(self, number: int) -> None:
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        raise NotImplementedError
 
 
 @contextlib.contextmanager
@@ -54,6 +80,127 @@ def started(kind: str, log: Path | None) -> Iterator[Server]:
             stores = stack.enter_context(_services(log)) if kind == "services" else []
             server = stack.enter_context(_reference(log, stores))
         yield server
+
+
+@contextlib.contextmanager
+def struck(kind: str, log: Path | None) -> Iterator[Server]:
+    """The same (errors: `started`), its parts to be struck: data outlive it, agents have a process of their own."""
+    known_kind(kind)
+    with contextlib.ExitStack() as stack:
+        handles: dict[str, Handle] = {}
+        if kind == "embedded":
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="queueproof-"))
+            arguments = ["--database", f"sqlite:///{folder}/queue.db"]
+        else:
+            if kind == "stack":
+                stores = stack.enter_context(_containers(log))
+                handles["redis"] = Endpoint(stores[3])
+            else:
+                stores = stack.enter_context(_services(log, handles))
+            arguments = [*stores, "--role", "api"]
+            command = [sys.executable, "-P", "-m", "scaiqueue_reference", "--role", "worker", *stores]
+            handles["agents"] = stack.enter_context(Child.running(command, log))
+        command = [sys.executable, "-P", "-m", "scaiqueue_reference", "--port", "0", *arguments]
+        server = stack.enter_context(Child.running(command, log))
+        handles["server"] = server
+        keys = dict(server.ready["keys"])
+        server.command[server.command.index("--port") + 1] = str(urlsplit(server.ready["url"]).port)
+        yield Server(url=server.ready["url"], key=keys.pop("all"), keys=keys, handles=handles)
+
+
+class Child(Handle):
+    """A process of ours that says in a line of JSON when it is ready."""
+
+    def __init__(self, command: list[str], log: Path | None) -> None:
+        self.command, self._log = command, log
+        self._open = contextlib.ExitStack()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.ready: dict[str, Any] = {}
+
+    @classmethod
+    @contextlib.contextmanager
+    def running(cls, command: list[str], log: Path | None) -> Iterator["Child"]:
+        child = cls(command, log)
+        try:
+            child.start()
+            yield child
+        finally:
+            child.signal(signal.SIGCONT)
+            child._open.close()
+
+    def start(self) -> None:
+        """Raises HarnessError, an OSError's cousin for whoever strikes, when it does not come up."""
+        self._process = self._open.enter_context(_process(self.command, self._log))
+        try:
+            self.ready = _ready(self._process, "the reference server did not start", self._log)
+        except HarnessError as error:
+            if self.ready:  # it ran before: whoever struck it is told
+                raise OSError(error.message) from error
+            raise
+
+    def kill(self) -> None:
+        self.signal(signal.SIGKILL)
+        self._open.close()
+
+    def signal(self, number: int) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(number)
+
+
+class Endpoint(Handle):
+    """A Redis that can only be reached, at a redis:// URL."""
+
+    restartable = False
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._at = (parts.hostname or "127.0.0.1", parts.port or 6379)
+        self._password = parts.password
+
+    def flush(self) -> None:
+        with socket.create_connection(self._at, timeout=5) as link:
+            login = f"AUTH {self._password}\r\n" if self._password else ""
+            link.sendall(f"{login}FLUSHALL\r\n".encode())
+            answer = b""
+            while answer.count(b"\r\n") < (2 if login else 1):
+                data = link.recv(4096)
+                if not data:
+                    break
+                answer += data
+        if b"-" in answer[:1] or not answer.endswith(b"+OK\r\n"):
+            raise OSError(f"Redis refused to be flushed: {answer.decode(errors='replace').strip()}")
+
+
+class Service(Endpoint):
+    """MariaDB or Redis of services.py, which kills and starts it when told so on its standard input."""
+
+    restartable = True
+
+    def __init__(self, name: str, url: str, tell: Callable[[str], None]) -> None:
+        super().__init__(url)
+        self._name, self._tell = name, tell
+
+    def kill(self) -> None:
+        self._tell(f"kill {self._name}")
+        self._wait(up=False)
+
+    def start(self) -> None:
+        self._tell(f"start {self._name}")
+        self._wait(up=True)
+
+    def _wait(self, *, up: bool) -> None:
+        until = time.monotonic() + READY_WITHIN_S
+        while self._accepts() is not up:
+            if time.monotonic() > until:
+                raise OSError(f"{self._name} did not {'start again' if up else 'end'} in time")
+            time.sleep(0.05)
+
+    def _accepts(self) -> bool:
+        try:
+            with socket.create_connection(self._at, timeout=1):
+                return True
+        except OSError:
+            return False
 
 
 def known_kind(kind: str) -> None:
@@ -95,10 +242,10 @@ def _containers(log: Path | None) -> Iterator[list[str]]:
 
 
 @contextlib.contextmanager
-def _services(log: Path | None) -> Iterator[list[str]]:
-    """A private MariaDB and a private Redis; the reference server's options for them."""
-    command = [sys.executable, "-P", str(_script("services.py")), "--with-parent", str(os.getpid())]
-    with _process(command, log) as process:
+def _services(log: Path | None, handles: dict[str, Handle] | None = None) -> Iterator[list[str]]:
+    """A private MariaDB and a private Redis; the reference server's options for them, and `handles` on both."""
+    command = [sys.executable, "-P", str(_script("services.py")), "--with-parent", str(os.getpid()), "--obey"]
+    with _process(command, log, stdin=subprocess.PIPE) as process:
         line = _line(process)
         if not line:
             raise TargetError(
@@ -106,6 +253,15 @@ def _services(log: Path | None) -> Iterator[list[str]]:
                 hint=f"install mariadb-server and redis-server{_see(log)}",
             )
         ready = json.loads(line)
+
+        def tell(order: str) -> None:
+            assert process.stdin is not None
+            process.stdin.write(f"{order}\n".encode())
+            process.stdin.flush()
+
+        if handles is not None:
+            handles["database"] = Service("mariadbd", ready["database"], tell)
+            handles["redis"] = Service("redis-server", ready["redis"], tell)
         yield ["--database", ready["database"], "--redis", ready["redis"]]
 
 

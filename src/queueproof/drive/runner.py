@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TextIO
 
 from queueproof.drive.processes import start
 from queueproof.drive.suite import suite_path
@@ -16,7 +17,9 @@ from queueproof.drive.suite import suite_path
 DROPPED = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTHONPATH_PYTEST")
 
 
-def run_suite(options: Sequence[str], *, secrets: Mapping[str, str], more: Sequence[str] = ()) -> int:
+def run_suite(
+    options: Sequence[str], *, secrets: Mapping[str, str], more: Sequence[str] = (), output: TextIO | None = None
+) -> int:
     """Runs the suite with the plugin's `options`, and pytest's own `more`; the child's exit code.
 
     An option and its value are one word (`--qp-out=DIR`): a word of its own pytest would take for a place of tests,
@@ -24,7 +27,7 @@ def run_suite(options: Sequence[str], *, secrets: Mapping[str, str], more: Seque
 
     `secrets` travel as environment variables: a command line is readable by every user of the machine. SIGINT and
     SIGTERM are handed on, and the child is waited for: it cleans up and reports. The code is -SIGTERM when it had not
-    begun yet.
+    begun yet. `output`: where what it prints goes instead of our own standard output.
     """
     suite = suite_path()
     command = [
@@ -48,7 +51,7 @@ def run_suite(options: Sequence[str], *, secrets: Mapping[str, str], more: Seque
     environment |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1", **secrets}
     children: list[subprocess.Popen[bytes]] = []
     # Signals are heard from before the child is there: none falls between.
-    with _handed_on(children), start(command, env=environment, stdin=subprocess.DEVNULL) as child:
+    with _handed_on(children), start(command, env=environment, stdin=subprocess.DEVNULL, stdout=output) as child:
         children.append(child)
         return child.wait()
 

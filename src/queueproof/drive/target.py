@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 
 from queueproof.contract import wire
-from queueproof.drive.local import known_kind, started
+from queueproof.drive.local import Server, known_kind, started, struck
 from queueproof.errors import UsageError
 
 __all__ = ["SERVER_LOG", "Target", "at_url", "base_url", "given", "known_kind", "open_target", "open_target_blocking"]
@@ -26,6 +26,7 @@ class Target:
     key: str
     keys: Mapping[str, str] = field(default_factory=dict)  # "view", "publish", "consume", "manage", "foreign"
     kind: str = "url"
+    server: Server | None = None  # with handles on its parts, when it was opened to be struck
 
     def described(self) -> dict[str, Any]:
         return {"url": self.url, "kind": self.kind, "keys": sorted(self.keys)}
@@ -101,10 +102,11 @@ async def _local(kind: str, log: Path | None) -> AsyncIterator[Target]:
 
 
 @contextlib.contextmanager
-def open_target_blocking(*, url: str, kind: str, key: str, log: Path | None) -> Iterator[Target]:
-    """The same for a caller without an event loop."""
+def open_target_blocking(*, url: str, kind: str, key: str, log: Path | None, strike: bool = False) -> Iterator[Target]:
+    """The same for a caller without an event loop; `strike`: a server of ours comes with handles on its parts."""
     if url:
         yield given(url, key, {})
         return
-    with started(kind or "embedded", log) as server:
-        yield Target(url=server.url, key=server.key, keys=server.keys, kind=kind or "embedded")
+    open_one = struck if strike else started
+    with open_one(kind or "embedded", log) as server:
+        yield Target(url=server.url, key=server.key, keys=server.keys, kind=kind or "embedded", server=server)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 DEFAULT_SLACK_S = 5.0
 # The visibility-timeout enforcer passes every second (docs/contract.md, section 5.5).
 CADENCE_S = 1.0
+# Two runs draw the same plans unless they are told otherwise, so that they can be compared.
+DEFAULT_SEED = 1
 
 KEY_NAMES = ("view", "publish", "consume", "manage", "foreign")
 
@@ -43,9 +45,13 @@ class World:
     client: Client
     keys: Mapping[str, str] = field(default_factory=dict)
     slack_s: float = DEFAULT_SLACK_S
+    seed: int = DEFAULT_SEED  # of what is drawn: plans, bodies, keys
+    shrink: bool = True  # a plan that breaks is run again and again until few steps are left of it
+    webhook_host: str = ""  # the name by which the target reaches this machine, for events
     ours: bool = False  # the run itself started the server, so that nobody else's work can suffer
     dialect: Dialect = field(default_factory=Dialect)
     ledger: Ledger
+    suspected: set[str] = field(default_factory=set)  # cases in which a plan's message was late once
     queues: list["Queue"] = field(default_factory=list)  # every queue that a case made
     scope: str = ""  # the shared scope's id, once there is one
     no_scope: CaseEnd | None = None  # how the attempt to make it ended, if it failed

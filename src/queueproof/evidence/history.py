@@ -16,7 +16,7 @@ import msgspec
 import polars as pl
 
 from queueproof.errors import CorruptRunError
-from queueproof.evidence.operation import Clock, Invoke, Mark, Record, Result, Return
+from queueproof.evidence.operation import Clock, Invoke, Mark, Record, Result, Return, Shape
 
 # Operation ids of several writers meet in one table: id = writer << WRITER_SHIFT | op.
 WRITER_SHIFT = 40
@@ -100,7 +100,7 @@ def read_records(path: Path) -> Iterator[Record]:
 
     Raises CorruptRunError, naming the line, for anything else that is no record.
     """
-    decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+    decoder = _Decoder()
     try:
         file = path.open("rb")
     except OSError as error:
@@ -110,7 +110,7 @@ def read_records(path: Path) -> Iterator[Record]:
     with file as lines:
         for number, line in enumerate(lines, 1):
             try:
-                yield decoder.decode(line)
+                record = decoder.decode(line)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 if not line.endswith(b"\n"):
                     return
@@ -118,6 +118,61 @@ def read_records(path: Path) -> Iterator[Record]:
                     f"{path}, line {number}, is no history record: {error}",
                     hint="the file was changed after the run; take an unchanged copy, or run again",
                 ) from error
+            if record is not None:
+                yield record
+
+
+class _Decoder:
+    """Decodes line after line of one file; brief lines by the shapes that came before them."""
+
+    def __init__(self) -> None:
+        self._whole = msgspec.json.Decoder(Record | Shape).decode
+        self._brief = msgspec.json.Decoder(list[int | str]).decode
+        self._shapes: dict[int | str, tuple[_Kind, Shape, dict[str, Any]]] = {}
+
+    def decode(self, line: bytes) -> Record | None:
+        """None for a shape, which is no record. Raises msgspec.DecodeError for anything else that is none."""
+        if line.startswith(b"["):
+            return self._expand(self._brief(line))
+        found: Record | Shape = self._whole(line)
+        if not isinstance(found, Shape):
+            return found
+        kind = _KINDS.get(found.of)
+        if kind is None:
+            raise msgspec.ValidationError(f"there are no records {found.of!r}")
+        unknown = {*found.common, *found.names} - set(kind.__struct_fields__)
+        if unknown:
+            raise msgspec.ValidationError(f"such records have no {', '.join(sorted(unknown))}")
+        blank = {name: "" if _is_text(kind, name) else 0 for name in found.names}
+        sample = msgspec.convert({**found.common, **blank}, kind)  # raises for a value of another type
+        common = {name: getattr(sample, name) for name in found.common}
+        self._shapes[found.number] = (kind, found, common)
+        return None
+
+    def _expand(self, values: list[int | str]) -> Record:
+        known = self._shapes.get(values[0]) if values else None
+        if known is None:
+            raise msgspec.ValidationError("its shape is not known")
+        kind, shape, common = known
+        if len(values) != len(shape.names) + 1:
+            raise msgspec.ValidationError("it has not as many values as its shape")
+        told = dict(zip(shape.names, values[1:], strict=True))
+        if any(isinstance(value, str) != _is_text(kind, name) for name, value in told.items()):
+            raise msgspec.ValidationError("a value is of another type than its shape says")
+        return kind(**{**common, **told})
+
+
+_Kind = type[Invoke] | type[Return]
+_KINDS: dict[str, _Kind] = {"invoke": Invoke, "return": Return}
+# The members that a brief line may vary and that are no text.
+_NUMBERS: dict[_Kind, frozenset[str]] = {
+    Invoke: frozenset({"op", "at_ns", "rank", "limit", "attempt"}),
+    Return: frozenset({"op", "at_ns", "status"}),
+}
+
+
+def _is_text(kind: _Kind, name: str) -> bool:
+    return name not in _NUMBERS[kind]
 
 
 def read_history(directory: Path) -> History:

@@ -85,4 +85,16 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
     detail: str = ""
 
 
+class Shape(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="shape"):
+    """What many records of a file share, told once: `[number, value, …]` is one of them, in a third of the bytes.
+
+    A load writes two records a request; most of what they would say is said by the requests before.
+    """
+
+    number: int  # unique in the file, from 1
+    of: str  # "invoke" or "return"
+    names: tuple[str, ...]  # the members whose values follow the number
+    common: dict[str, str | int | float | None]  # the members that are the same in all
+
+
 Record = Invoke | Return | Clock | Mark

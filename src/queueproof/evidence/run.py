@@ -18,6 +18,7 @@ from queueproof.errors import CorruptRunError, UsageError
 from queueproof.evidence.results import SCHEMA, Results
 
 MANIFEST, RESULTS, REPORT, JUNIT = "manifest.json", "results.json", "report.html", "junit.xml"
+CONTRACT = "contract.html"  # the annotated contract
 LATEST = "latest"
 LOAD_FILES = ("load.json", "locust.log", ".proof")
 
@@ -106,12 +107,12 @@ class RunDirectory:
         manifest: Manifest = self._read(MANIFEST, Manifest)
         return manifest
 
-    def results(self) -> Results:
-        """Raises CorruptRunError when they are missing, unreadable, or of a newer version's form."""
-        results: Results = self._read(RESULTS, Results)
+    def results(self, name: str = RESULTS) -> Results:
+        """Those in the file `name`; raises CorruptRunError when it is missing, unreadable, or of a newer form."""
+        results: Results = self._read(name, Results)
         if results.schema > SCHEMA:
             raise CorruptRunError(
-                f"{self.path / RESULTS} has the form {results.schema} of a newer queueproof",
+                f"{self.path / name} has the form {results.schema} of a newer queueproof",
                 hint=f"this version reads forms up to {SCHEMA}: update queueproof",
             )
         return results
@@ -174,7 +175,7 @@ def _pretty(value: Any) -> bytes:
 def _empty(path: Path) -> None:
     """Takes an earlier run's own files away, and nothing else."""
     names = (
-        *("history-*.ndjson", "latency-*.hlog", MANIFEST, RESULTS, REPORT, JUNIT, ".*.partial"),
+        *("history-*.ndjson", "latency-*.hlog", MANIFEST, RESULTS, REPORT, JUNIT, CONTRACT, ".*.partial"),
         *("created.ndjson", "server.log", *LOAD_FILES),
     )
     for pattern in names:

@@ -86,21 +86,29 @@ def _y(value_us: float, low: int, high: int) -> float:
 
 # ── over time ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
+_BACKLOG: Final = "Backlog"
 _MOST_POINTS: Final = 600  # more than a screen has room for; the worst of each bundle is what is drawn
 # Title, and its curves: member of the series, class, words.
 _PANELS: Final[tuple[tuple[str, bool, tuple[tuple[str, str, str], ...]], ...]] = (
     ("Messages a second", False, (("publish", "response", "published"), ("complete", "service", "completed"))),
     ("Response time, p99", True, (("publish_p99_us", "response", "publish"), ("claim_p99_us", "service", "claim"))),
-    ("Backlog", False, (("backlog", "response", "messages not completed"),)),
+    (_BACKLOG, False, (("backlog", "response", "messages not completed"),)),
     ("Errors a second", False, (("errors", "errors", "calls that failed"),)),
 )
 
 
-def over_time(series: Sequence[Mapping[str, Any]]) -> Markup:
-    """Figures of rates, times, backlog and errors against seconds; empty when there are no two seconds."""
+def over_time(series: Sequence[Mapping[str, Any]], *, until_s: float = math.inf) -> Markup:
+    """Figures of rates, times, backlog and errors against seconds; empty when there are no two seconds.
+
+    `until_s`: when the load ended; the drain behind it has a backlog, and no rate worth showing.
+    """
+    loaded = [point for point in series if not isinstance(point.get("t"), int | float) or point["t"] < until_s]
     panels = []
     for title, times, curves in _PANELS:
-        known = [(name, kind, words, _points(series, name, gaps=times)) for name, kind, words in curves]
+        known = [
+            (name, kind, words, _points(series if title == _BACKLOG else loaded, name, gaps=times))
+            for name, kind, words in curves
+        ]
         known = [curve for curve in known if len(curve[3]) > 1]
         if known and any(value for curve in known for _, value in curve[3]):
             panels.append(_time_panel(title, times, known))

@@ -55,11 +55,11 @@ def _panel(verb: str, intervals: Sequence[Interval]) -> str:
     hovers = "".join(_hover(x, bundle, begin, tall) for x, bundle in enumerate(columns))
     return (
         f'<figure class="panel"><figcaption>{escape(verb)}</figcaption>'
-        f'<div class="plot"><span class="top">{duration(_edge_us(high + 1))}</span>'
+        f'<div class="plot"><span class="top">{duration(_edge_us(high + 1))} at the top, '
+        f"{duration(_edge_us(low))} at the bottom</span>"
         f'<svg class="heat" role="img" aria-label="{escape(verb)}: response times over {end_s:.0f} s, '
         f'{duration(_edge_us(low))} to {duration(_edge_us(high + 1))}" viewBox="0 0 {len(columns)} {tall}" '
         f'preserveAspectRatio="none" width="100%" height="{max(60, _ROW_PX * tall)}">{drawn}{hovers}</svg>'
-        f'<span class="low">{duration(_edge_us(low))}</span>'
         f'<span class="ends"><span>0 s</span><span>{end_s:.0f} s</span></span></div></figure>'
     )
 

@@ -4,17 +4,9 @@ Three walls: every value that a template prints goes through `plain`, then throu
 page's own policy allows no script but ours (by its hash) and no connection at all.
 """
 
-import base64
-import hashlib
-import json
-import re
 from collections import Counter
-from functools import cache
-from importlib import resources
-from typing import Any, Final
-from urllib.parse import quote
+from typing import Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from queueproof.contract.requirements import Requirement, catalogue
@@ -24,13 +16,10 @@ from queueproof.report.calls import pack
 from queueproof.report.cards import Card, Group
 from queueproof.report.chart import over_time, spectrum
 from queueproof.report.heat import heat_maps
+from queueproof.report.page import digest, environment, file
 from queueproof.report.story import Story
-from queueproof.report.text import count, fit, plain
 from queueproof.report.views import PartView, views
 
-# What a template prints without a limit of its own; commands are the longest of it.
-_LONGEST: Final = 1_000
-_BRIEF: Final = 260
 # The page with everything in it; what is left after the cards goes to the list of calls.
 _LARGEST: Final = 1_400_000
 _DATA: Final = '<script type="application/json" id="calls-data">'
@@ -44,15 +33,16 @@ COLUMNS: Final = ("core MUST", "extended MUST", "SHOULD", "advisory", "optional"
 
 def html(story: Story, *, contract: str = "") -> str:
     """The page. `contract`: where the annotated contract of the same run lies, beside it; "" leaves the links out."""
-    script = _file("script.js")
+    script = file("script.js")
     results = story.results
     columns, grid = _grid(story)
     shown = views(story)
     broken = _broken(story)
     page = (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
+            neighbours=_neighbours,
             story=story,
             groups=Group,
             columns=columns,
@@ -65,7 +55,7 @@ def html(story: Story, *, contract: str = "") -> str:
             views=shown,
             contract=contract,
             expectations=words.EXPECTATIONS,
-            style=Markup(_file("style.css")),  # noqa: S704 -- our own file
+            style=Markup(file("style.css")),  # noqa: S704 -- our own file
             script=Markup(script),  # noqa: S704 -- our own file
             script_hash=digest(script),
             signs=words.SIGNS,
@@ -79,17 +69,12 @@ def html(story: Story, *, contract: str = "") -> str:
             objectives=load.objectives(results) if results else [],
             met=load.MET,
             percentiles=[name for name, _ in load.PERCENTILES],
-            over_time=over_time(load.series(results)) if results else "",
+            over_time=over_time(load.series(results), until_s=load.until_s(results)) if results else "",
             heat=heat_maps(story.path),
             spectrum=spectrum(load.rows(results)) if results else "",
         )
     )
     return _with_calls(page, story, shown)
-
-
-def digest(script: str) -> str:
-    """A script's SHA-256 as a content policy names it."""
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def _with_calls(page: str, story: Story, shown: dict[str, list[PartView]]) -> str:
@@ -120,60 +105,6 @@ def _neighbours(card: Card) -> tuple[Requirement | None, Requirement | None]:
     around = [requirement for requirement in catalogue().values() if requirement.area == card.requirement.area]
     place = around.index(card.requirement)
     return around[place - 1] if place else None, around[place + 1] if place + 1 < len(around) else None
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("queueproof.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_finalize,
-    )
-    environment.filters.update(
-        ticks=_ticks,
-        brief=lambda value: fit(value, _BRIEF),
-        neighbours=_neighbours,
-        frag=lambda value: quote(plain(value)),
-        seconds=lambda value: f"{value:.3f} s",
-        duration=load.duration,
-        counted=count,
-        pretty=_value,
-        sources=words.sources,
-        known=lambda value: words.KNOWN.get(value, value),
-    )
-    return environment
-
-
-def _finalize(value: Any) -> Any:
-    """What every `{{ … }}` passes: markup of our own stays, all else becomes harmless text."""
-    if isinstance(value, Markup | int | float):
-        return value
-    return plain(value, _LONGEST, lines=True)
-
-
-@cache
-def _file(name: str) -> str:
-    return resources.files(__package__).joinpath("templates", name).read_text(encoding="utf-8")
-
-
-def _ticks(value: str) -> Markup:
-    """Words in backticks as code."""
-    pieces = re.split(r"`([^`]*)`", plain(value))
-    return Markup("").join(
-        Markup("<code>{}</code>").format(piece) if number % 2 else escape(piece) for number, piece in enumerate(pieces)
-    )
-
-
-def _value(value: Any) -> str:
-    """An observation's value in words, or as JSON."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
-        return ", ".join(value)
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _grid(story: Story) -> tuple[list[str], list[tuple[str, list[list[Card]]]]]:

@@ -1,5 +1,6 @@
 """The numbers of a load run, in the order and the units that every format shows."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -157,6 +158,11 @@ def series(results: Results) -> list[Mapping[str, Any]]:
     """The run second by second; empty where it was not kept."""
     points = results.load.get("series")
     return [point for point in points if isinstance(point, Mapping)] if isinstance(points, list) else []
+
+
+def until_s(results: Results) -> float:
+    """When the load ended and the drain began, s from the start; endless where it is not known."""
+    return _number(results.load.get("duration_s")) or math.inf
 
 
 def load_lines(results: Results) -> list[str]:

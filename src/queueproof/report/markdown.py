@@ -42,6 +42,7 @@ def markdown(story: Story) -> str:
         blocks.append(f"**Blocked by {code(root)}** ({len(cards)}): {names}")
     for group in FOLDED:
         blocks += _folded(group, story.group(group))
+    blocks += _observations(story)
     blocks += _foot(story)
     document = "\n\n".join(blocks) + "\n"
     return document if len(document) <= _LIMIT else f"{document[:_LIMIT]}\n\n… cut off here; report.html has the rest\n"
@@ -136,6 +137,16 @@ def _notes(cards: list[Card]) -> list[str]:
 
 def _row(card: Card) -> str:
     return f"| {words.SIGNS[card.outcome]} {code(card.id)} | {text(card.reason, 300)} |\n"
+
+
+def _observations(story: Story) -> list[str]:
+    told = story.results.observations if story.results else ()
+    if not told:
+        return []
+    rows = "".join(f"| {code(o.id)} | {text(o.statement, 300)} | {code(words.value(o.value))} |\n" for o in told)
+    title = f"Observations: what the contract leaves open ({len(told)})"
+    table = f"| question | | here |\n| --- | --- | --- |\n{rows}".rstrip()
+    return [f"<details><summary>{title}</summary>\n\n{table}\n\n</details>"]
 
 
 def _load(story: Story) -> list[str]:

@@ -266,6 +266,7 @@ class _Page:
             rows += [
                 ("harness", words.noise(story.results.noise)),
                 ("left behind", words.clean_up(story.results.clean_up)),
+                ("observed", words.observed(story.results.observations, REPORT)),
             ]
         rows.append(("again", story.command))
         self._in(self._pairs(rows), 2)

@@ -20,6 +20,8 @@ from queueproof.report.timeline import Shade, said
 # All requests and answers of a page together; what is longer is in the history.
 _ALL_TEXT: Final = 300_000
 _LEAST_TEXT, _MOST_TEXT = 120, 1_500
+# How the recorder ends a body that it cut (drive/recorder.py).
+_CUT: Final = re.compile(r"… \((\d{1,15}) characters\)\Z")
 # Two sentences that share less than this part of their words are two sentences, not one with changes.
 _ALIKE: Final = 0.5
 
@@ -33,9 +35,9 @@ class ExchangeView:
     when: str
     took: str
     said: str
-    request: str
-    answer: str
-    curl: str
+    request: Markup  # escaped here: the page's own limit would cut what these have room for
+    answer: Markup
+    curl: Markup
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,11 +124,22 @@ def _exchange(exchange: Exchange, part: Part, ident: str, limit: int) -> Exchang
         when=seconds(exchange.at_ns - origin),
         took="no answer" if until is None else span(until - exchange.at_ns),
         said=said(exchange, part.picked.subjects),
-        request=fit(_indented(exchange.invoke.request, limit), limit),
-        answer=fit(_indented((answer.answer or answer.why) if answer else "", limit), limit),
+        request=escape(_told(exchange.invoke.request, limit)),
+        answer=escape(_told((answer.answer or answer.why) if answer else "", limit)),
         # Half a request is worth nothing to a shell.
-        curl=as_curl(exchange.invoke) if exchange.invoke.method and len(exchange.invoke.request) <= limit else "",
+        curl=escape(
+            as_curl(exchange.invoke) if exchange.invoke.method and len(exchange.invoke.request) <= limit else ""
+        ),
     )
+
+
+def _told(body: str, limit: int) -> str:
+    """The body as the page has room for; of one that was cut when it was recorded, its whole size."""
+    cut = _CUT.search(body)
+    if cut is None:
+        return fit(_indented(body, limit), limit)
+    kept = body[: min(limit, cut.start())]
+    return f"{fit(kept, limit)}… (cut: {int(cut[1]):,} characters in all)"
 
 
 def _indented(body: str, limit: int) -> str:

@@ -1,9 +1,10 @@
 """The words and signs that every format uses for the same thing."""
 
-from collections.abc import Mapping
-from typing import Final
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-from queueproof.evidence.results import CleanUp, Noise, Outcome, Verdict
+from queueproof.evidence.results import CleanUp, Noise, Observation, Outcome, Verdict
 from queueproof.report.text import count
 
 SIGNS: Final[Mapping[Outcome, str]] = {
@@ -49,6 +50,8 @@ AREAS: Final[Mapping[str, str]] = {
     "LOSS": "Loss",
     "GHOST": "Ghosts",
     "PHANTOM": "Phantoms",
+    "SEQ": "Sequences",
+    "SAME": "What changes nothing",
 }
 
 # Tags of the pages that the catalogue rests on, and the pages' names (docs/contract.md, section 1).
@@ -124,3 +127,19 @@ def clean_up(clean: CleanUp) -> str:
     elif clean.scopes_created and clean.scopes_deleted >= clean.scopes_created:
         told = f"nothing ({told})"
     return f"{told}; {clean.note}" if clean.note else told
+
+
+def observed(observations: Sequence[Observation], where: str) -> str:
+    """How many, and where they are told: a terminal has no room for them."""
+    if not observations:
+        return ""
+    return f"{count(len(observations), 'thing')} that the contract leaves open, in {where} and results.json"
+
+
+def value(found: Any) -> str:
+    """An observation's value in words, or as JSON."""
+    if isinstance(found, bool):
+        return "yes" if found else "no"
+    if isinstance(found, list | tuple) and all(isinstance(item, str) for item in found):
+        return ", ".join(found)
+    return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False, default=str)

@@ -1,31 +1,48 @@
 """The reports of a run, made from its directory alone: written beside it, or returned as text."""
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from queueproof.errors import CorruptRunError, UsageError
-from queueproof.evidence.run import JUNIT, REPORT, RESULTS, RunDirectory
+from queueproof.evidence.run import CONTRACT, JUNIT, REPORT, RESULTS, RunDirectory
 from queueproof.report.story import Story, load_story
 
 
 def write_reports(run_directory: Path) -> Story:
-    """Writes report.html and junit.xml into the directory, and returns the story that they tell.
+    """Writes report.html, junit.xml and contract.html into the directory, and returns the story that they tell.
+
+    The annotated contract is written where requirements were tried; the report links to it.
 
     Raises CorruptRunError when the directory holds no run, OSError when it cannot be written.
     """
-    from queueproof.report.html import html
     from queueproof.report.junit import junit
 
     story = load_story(run_directory)
     directory = RunDirectory(run_directory)
-    directory.write(REPORT, html(story))
+    contract = _contract_of(story, report=REPORT) if story.cards else ""
+    if contract:
+        directory.write(CONTRACT, contract)
+    directory.write(REPORT, _page(story, contract=CONTRACT if contract else ""))
     directory.write(JUNIT, junit(story))
     return story
 
 
+def _contract_of(story: Story, *, report: str = "") -> str:
+    from queueproof.report.contract_page import contract_page
+
+    started = f"{story.manifest.started[:16].replace('T', ' ')} UTC" if story.manifest else ""
+    about = " · ".join(filter(None, (f"run {story.run}", started, story.verdict)))
+    return contract_page(story.results, name=story.target or "this target", about=about, report=report)
+
+
+def _contract(path: Path) -> str:
+    return _contract_of(load_story(path))
+
+
 def render(run_directory: Path, format: str) -> str:  # noqa: A002 -- the name of the option that it serves
-    """The report of a run as text: "html", "junit", "markdown", "json" or "text".
+    """The report of a run as text: "html", "contract", "junit", "markdown", "json" or "text".
 
     Raises UsageError for another format, CorruptRunError when the directory holds no run.
     """
@@ -34,10 +51,23 @@ def render(run_directory: Path, format: str) -> str:  # noqa: A002 -- the name o
     return FORMATS[format](run_directory)
 
 
-def _html(path: Path) -> str:
+def _own(story: Story) -> Any:
+    """The module that tells runs of this kind; None: as every other."""
+    results = story.results
+    if results is not None and (results.capacity or results.comparison):
+        return import_module(f"queueproof.report.{'capacity' if results.capacity else 'compare'}")
+    return None
+
+
+def _page(story: Story, *, contract: str = "") -> str:
     from queueproof.report.html import html
 
-    return html(load_story(path))
+    own = _own(story)
+    return str(own.html(story)) if own else html(story, contract=contract)
+
+
+def _html(path: Path) -> str:
+    return _page(load_story(path))
 
 
 def _junit(path: Path) -> str:
@@ -49,13 +79,17 @@ def _junit(path: Path) -> str:
 def _markdown(path: Path) -> str:
     from queueproof.report.markdown import markdown
 
-    return markdown(load_story(path))
+    story = load_story(path)
+    own = _own(story)
+    return str(own.markdown(story)) if own else markdown(story)
 
 
 def _text(path: Path) -> str:
     from queueproof.report.terminal import render as render_text
 
-    return render_text(load_story(path))
+    story = load_story(path)
+    own = _own(story)
+    return str(own.text(story)) if own else render_text(story)
 
 
 def _json(path: Path) -> str:
@@ -70,6 +104,7 @@ def _json(path: Path) -> str:
 # Each format's module is imported when it is asked for: `--help` needs none of them.
 FORMATS: Final[Mapping[str, Callable[[Path], str]]] = {
     "html": _html,
+    "contract": _contract,
     "junit": _junit,
     "markdown": _markdown,
     "json": _json,

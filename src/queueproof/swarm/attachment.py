@@ -65,6 +65,7 @@ class Attachment:
                 rate=options.qp_rate or None,
                 duration_s=scenarios.seconds(options.qp_duration) if options.qp_duration else None,
                 users=(options.num_users or 1) if options.qp_closed else (options.qp_consumers or None),
+                settle_s=options.qp_settle,
             )
             out = Path(options.qp_out) if options.qp_out else None
             self.directory = RunDirectory(out) if out and options.qp_run else RunDirectory.create(out, "load", run)

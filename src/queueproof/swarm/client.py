@@ -10,13 +10,14 @@ from typing import Any, Final
 import msgspec
 
 from queueproof.contract import wire
-from queueproof.evidence.operation import Invoke, Item, Result, Return
+from queueproof.evidence.operation import Item, Result, Return
 from queueproof.swarm import payload
 from queueproof.swarm.ledger import Ledger
 from queueproof.swarm.measures import Measures
 from queueproof.swarm.sender import Call, Sender
 
 UNSUPPORTED: Final = frozenset({404, 405, 501})  # what an optional verb that is not there answers
+STATES: Final = 32  # a message's states as servers name them are few; more is a server's mistake, told in full
 _decode: Final = msgspec.json.Decoder().decode
 
 
@@ -99,6 +100,8 @@ class Client:
         self.measures = measures
         self.case = case
         self.unsupported: set[str] = set()  # optional verbs that the target does not have
+        self._asked: dict[tuple[str, str, str, float | None, int | None], int] = {}  # shapes in the ledger
+        self._answered: dict[str, int] = {}
 
     def perform(
         self, request: wire.Request, *, intended_ns: int = 0, timeout_s: float | None = None, limit: int | None = None
@@ -107,19 +110,11 @@ class Client:
         now_ns = time.monotonic_ns()
         framed = self.sender.frame(request.method, request.path, request.body or b"")
         operation = Operation(request.verb, framed, intended_ns or now_ns)
-        operation.op = self.ledger.operation()
-        record = Invoke(
-            op=operation.op,
-            at_ns=now_ns,
-            verb=request.verb,
-            case=self.case,
-            scope=request.scope,
-            queue=request.queue,
-            message=request.message,
-            timeout_s=timeout_s,
-            limit=limit,
-        )
-        if not self.ledger.invoke(record):
+        ledger = self.ledger
+        operation.op = op = ledger.operation()
+        common = (request.verb, request.scope, request.queue, timeout_s, limit)
+        shape = self._asked.get(common) or self._ask(common)
+        if not ledger.brief(shape, op, now_ns, request.message):
             operation.result, operation.why = Result.NOT_SENT, "the history could not be written"
             operation.ended_ns = now_ns
             operation.document = []
@@ -127,6 +122,14 @@ class Client:
         self.sender.call(operation)
         self.end(operation)
         return operation
+
+    def _ask(self, common: tuple[str, str, str, float | None, int | None]) -> int:
+        """The shape of such invocations."""
+        verb, scope, queue, timeout_s, limit = common
+        told: dict[str, Any] = {"verb": verb, "case": self.case, "scope": scope, "queue": queue}
+        told |= {name: value for name, value in (("timeout_s", timeout_s), ("limit", limit)) if value is not None}
+        shape = self._asked[common] = self.ledger.shape("invoke", "op", "at_ns", "message", **told)
+        return shape
 
     def end(self, operation: Operation) -> None:
         """Concludes, measures and records an operation that has come back."""
@@ -137,19 +140,35 @@ class Client:
         else:
             conclude(operation)
         self._measure(operation)
-        if self.ledger.kept:
-            record = Return(
+        if not self.ledger.kept:
+            return
+        message = operation.message if operation.verb == "publish" else ""
+        if operation.status == 200 and operation.result is Result.OK and not items:
+            shape = self._answered.get(operation.state) or self._answer(operation.state)
+            if shape:
+                self.ledger.brief(shape, operation.op, operation.ended_ns, message)
+                return
+        self.ledger.back(
+            Return(
                 op=operation.op,
                 at_ns=operation.ended_ns,
                 result=operation.result,
                 status=operation.status or None,
                 code=operation.code,
                 why=operation.why,
-                message=operation.message if operation.verb == "publish" else "",
+                message=message,
                 state=operation.state,
                 items=items,
             )
-            self.ledger.back(record)
+        )
+
+    def _answer(self, state: str) -> int:
+        """The shape of plain answers with this state; 0 for the states of a server that has too many."""
+        if len(self._answered) >= STATES:
+            return 0
+        told: dict[str, Any] = {"result": "ok", "status": 200, "state": state}
+        shape = self._answered[state] = self.ledger.shape("return", "op", "at_ns", "message", **told)
+        return shape
 
     def _measure(self, operation: Operation) -> None:
         verb = self.measures.verb(operation.verb)
@@ -162,11 +181,15 @@ class Client:
             self.measures.counters[f"{operation.verb}.code.{code}"] += 1
 
     def is_unsupported(self, operation: Operation) -> bool:
-        """Whether the target lacks this optional verb: then it is no error, and not tried again."""
-        if operation.status not in UNSUPPORTED or operation.code:
+        """Whether the target lacks this optional verb: then it is no error, and not tried again.
+
+        A 404 that names the message speaks of the message; any other speaks of the path.
+        """
+        if operation.status not in UNSUPPORTED or (operation.status == 404 and "MESSAGE" in operation.code.upper()):
             return False
         self.unsupported.add(operation.verb)
         self.measures.verb(operation.verb).errors -= 1
+        self.measures.counters[f"{operation.verb}.code.{operation.code or operation.status}"] -= 1
         return True
 
 

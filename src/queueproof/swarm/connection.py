@@ -21,6 +21,7 @@ _IPPROTO_TCP: Final = 6
 _TCP_NODELAY: Final = 1
 _SOL_SOCKET: Final = gevent.monkey.get_original("socket", "SOL_SOCKET")
 _SO_ERROR: Final = gevent.monkey.get_original("socket", "SO_ERROR")
+_PEEK: Final = gevent.monkey.get_original("socket", "MSG_PEEK")
 _READ, _WRITE = 1, 2
 _CHUNK: Final = 65_536
 _HEAD: Final = 65_536  # so much of an answer's beginning is kept, for the rare ones whose headers matter
@@ -113,6 +114,16 @@ class Connection:
             self.open(call, time.monotonic_ns())
             return
         self.fail(f"could not connect: {why}")
+
+    def ended(self) -> bool:
+        """Whether the server has closed this idle connection, or said something that nobody asked for."""
+        try:
+            self._socket.recv(1, _PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True
 
     # ── one call ──
 

@@ -16,7 +16,7 @@ import gevent
 from queueproof.contract import wire
 from queueproof.evidence.history import read_records
 from queueproof.evidence.operation import Invoke, Result, Return
-from queueproof.swarm.client import Client, Delivery
+from queueproof.swarm.client import Client, Delivery, Operation
 from queueproof.swarm.flows import completion
 from queueproof.swarm.preparation import Ground
 from queueproof.swarm.scenario import Scenario
@@ -29,7 +29,6 @@ AWAY_S: Final = 10.0  # a target that answers nothing for so long is away
 AWAY: Final = "the target does not answer any more"
 # A complete whose answer was lost may have worked: its message is not awaited, though it may still come.
 MAY_BE_DONE: Final = frozenset({Result.OK, Result.UNKNOWN})
-SETTLE_S: Final = 10.0  # at most, when nothing is missing: what comes back wrongly mostly comes within a lock
 READS: Final = 500  # so many missing messages are read one by one
 
 
@@ -139,7 +138,7 @@ class Drain:
         drain = self._scenario.drain
         lock_s = (self.books.lock_s + drain.cadence_s + drain.slack_s) * (1 + CLOCK_MARGIN) + 2 * POLL_S
         if self.books.settled:
-            return min(lock_s, SETTLE_S)
+            return min(lock_s, drain.settle_s)  # what comes back wrongly mostly comes within a lock
         return (self.books.unknown_claims + 1) * lock_s + self.longest_wait_s
 
     @property
@@ -179,7 +178,7 @@ class Drain:
                 self._last_answer = time.monotonic()
             if not operation.ok:
                 self.books.unknown_claims += operation.result is Result.UNKNOWN
-                self._refused(queue, operation.status, batch)
+                self._refused(queue, operation, batch)
                 gevent.sleep(POLL_S)
             elif operation.document:
                 self._complete(operation.document)
@@ -187,9 +186,15 @@ class Drain:
                 self._asked[queue] = max(self._asked[queue], began)
                 gevent.sleep(POLL_S)
 
-    def _refused(self, queue: str, status: int, batch: int) -> None:
-        """How large a batch may be is not documented; a dead-letter queue that cannot be claimed is legal too."""
-        if 400 <= status < 500 and status != 429 and batch > 1:
+    def _refused(self, queue: str, operation: Operation, batch: int) -> None:
+        """How large a batch may be is not documented; a dead-letter queue that cannot be claimed is legal too.
+
+        A queue that the server itself says it does not know has nothing to give: what it held is read, and missed.
+        """
+        status = operation.status
+        if status == 404 and operation.code:
+            self._asked[queue] = time.monotonic()
+        elif 400 <= status < 500 and status != 429 and batch > 1:
             self._batch = 1
         elif queue == self._ground.dead_letter and 400 <= status < 500 and status != 429:
             self._asked[queue] = time.monotonic()

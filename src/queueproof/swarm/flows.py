@@ -24,7 +24,7 @@ _COMPLETED: Final = b'{"response":{"done":true}}'
 class _Publish(Operation):
     """A publish under way: what a replay of it needs."""
 
-    record: Invoke
+    record: Invoke | None = None
     replays = 0
 
 
@@ -50,8 +50,8 @@ class Producer:
         self._tiers, self._weights = list(weights), list(weights.values())
         self.in_flight = 0
         messages = scenario.messages
-        odd = messages.priorities or messages.deadline or messages.delay or scenario.producers.replay
-        self._plain: tuple[bytes, str | None, int | None, bool] | None = None if odd else (b"", None, None, False)
+        self._odd = bool(messages.priorities or messages.deadline or messages.delay or scenario.producers.replay)
+        self._shapes: dict[str, int] = {}  # queue → shape of a plain publish in the ledger
 
     def publish(self, number: int, intended_ns: int) -> None:
         """Sends message `number`; does not wait."""
@@ -89,6 +89,8 @@ class Producer:
         operation = _Publish("publish", first.payload, now_ns)
         operation.op = self._client.ledger.operation()
         old = first.record
+        if old is None:
+            return
         operation.record = Invoke(
             op=operation.op,
             at_ns=now_ns,
@@ -112,7 +114,9 @@ class Producer:
         token = f"{self._token}{number}"
         body, digest = payload.body(token, intended_ns // 1000, next(self._paddings))
         queue, _, frame = self._frames[number % len(self._frames)]
-        extras, key, rank, untimed = self._extras(token) if self._plain is None else self._plain
+        if not self._odd:
+            return self._plain(token, queue, intended_ns, frame(b'{"type":"load.message","body":%b}' % body), digest)
+        extras, key, rank, untimed = self._extras(token)
         operation = _Publish("publish", frame(b'{"type":"load.message","body":%b%b}' % (body, extras)), intended_ns)
         operation.op = self._client.ledger.operation()
         operation.replays = 1 if key else 0
@@ -130,6 +134,17 @@ class Producer:
             untimed=untimed,
         )
         return operation if self._client.ledger.invoke(operation.record) else None
+
+    def _plain(self, token: str, queue: str, intended_ns: int, request: bytes, digest: str) -> _Publish | None:
+        """A message of the common form, which costs the least."""
+        ledger = self._client.ledger
+        operation = _Publish("publish", request, intended_ns)
+        operation.op = op = ledger.operation()
+        shape = self._shapes.get(queue)
+        if shape is None:
+            told = {"verb": "publish", "case": self._client.case, "scope": self._scope, "queue": queue}
+            shape = self._shapes[queue] = ledger.shape("invoke", "op", "at_ns", "token", "body", **told)
+        return operation if ledger.brief(shape, op, time.monotonic_ns(), token, digest) else None
 
     def _extras(self, token: str) -> tuple[bytes, str | None, int | None, bool]:
         """(further members of the message, idempotency key, rank, untimed)."""

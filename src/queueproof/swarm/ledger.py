@@ -14,9 +14,9 @@ from pathlib import Path
 import msgspec
 
 from queueproof.evidence.history import clock_domain
-from queueproof.evidence.operation import Clock, Invoke, Mark, Record, Return
+from queueproof.evidence.operation import Clock, Invoke, Mark, Record, Return, Shape
 
-WINDOW = 1 << 20  # bytes of the file that are mapped at a time: some 5,000 records
+WINDOW = 1 << 20  # bytes of the file that are mapped at a time: some 10,000 records
 
 
 class Ledger:
@@ -29,10 +29,10 @@ class Ledger:
         """
         self.failure: OSError | None = None
         self.records = 0
-        self.size = 0  # bytes written
         self._on_failure = on_failure
         self._encode = msgspec.json.Encoder().encode
         self._op = 0
+        self._shapes: dict[tuple[object, ...], int] = {}
         self._descriptor = -1
         self._map: mmap.mmap | None = None
         self._base = 0  # where in the file the window begins …
@@ -46,6 +46,11 @@ class Ledger:
             )
 
     @property
+    def size(self) -> int:
+        """Bytes written."""
+        return self._base + self._at
+
+    @property
     def kept(self) -> bool:
         return self._descriptor >= 0
 
@@ -53,6 +58,30 @@ class Ledger:
         """The next operation's number."""
         self._op += 1
         return self._op
+
+    def shape(self, of: str, *names: str, **common: str | float | None) -> int:
+        """The number of a shape (evidence/operation.py), written when it is new."""
+        key = (of, names, *common.items())
+        number = self._shapes.get(key, 0)
+        if not number:
+            self._shapes[key] = number = len(self._shapes) + 1
+            if self._descriptor >= 0 and self._put(Shape(number=number, of=of, names=names, common=common)):
+                self.records -= 1  # it is none
+        return number
+
+    def brief(self, *values: str | int) -> bool:
+        """A record by its shape: number and values. False when it could not be written: then it must not leave."""
+        if self._descriptor < 0:
+            return self.failure is None
+        line = self._encode(values) + b"\n"
+        at = self._at
+        end = at + len(line)
+        if end > self._room:
+            return self._put(values)
+        self._map[at:end] = line  # type: ignore[index]  # there is room, so there is a map
+        self._at = end
+        self.records += 1
+        return True
 
     def invoke(self, record: Invoke) -> bool:
         """Before the request leaves; False when it could not be written: then it must not leave."""
@@ -77,7 +106,7 @@ class Ledger:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def _put(self, record: Record) -> bool:
+    def _put(self, record: Record | Shape | tuple[str | int, ...]) -> bool:
         line = self._encode(record) + b"\n"
         end = self._at + len(line)
         if end > self._room:
@@ -91,7 +120,6 @@ class Ledger:
             end = self._at + len(line)
         self._map[self._at : end] = line  # type: ignore[index]  # `_advance` has made it
         self._at = end
-        self.size = self._base + end
         self.records += 1
         return True
 
@@ -100,10 +128,13 @@ class Ledger:
         if self._map is not None:
             self._map.close()
             self._map = None
-        self._base = self.size // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
-        self._at = self.size - self._base
-        self._room = self._at + max(WINDOW, length)
-        _take_room(self._descriptor, self.size, self._base + self._room - self.size)
+        size = self.size
+        self._base = size // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
+        self._at = size - self._base
+        self._room = 0  # until it is there
+        room = self._at + max(WINDOW, length)
+        _take_room(self._descriptor, size, self._base + room - size)
+        self._room = room
         self._map = mmap.mmap(self._descriptor, self._room, offset=self._base)
 
 

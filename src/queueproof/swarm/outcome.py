@@ -114,6 +114,7 @@ def _verb(name: str, total: Whole) -> dict[str, Any]:
     for counter, number in total.counters.items():
         if counter.startswith(f"{name}.code."):
             codes[counter.removeprefix(f"{name}.code.")] += number
+    codes += Counter()  # without those that turned out to be no error
     entry = {"count": total.of(name, "response").count, "errors": total.counters[f"{name}.error"], "codes": dict(codes)}
     return {**entry, **{kind: summary(total.of(name, kind)) for kind in KINDS}}
 

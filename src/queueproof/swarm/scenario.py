@@ -92,6 +92,7 @@ class Drain:
     limit_s: float = _of("duration", 180.0, 1, 86_400)  # then it is cut short, and losses are inconclusive
     cadence_s: float = _of("duration", 1.0, 0, 3600)  # of the server's visibility timeout enforcer
     slack_s: float = _of("duration", 2.0, 0, 3600)
+    settle_s: float = _of("duration", 10.0, 0, 3600)  # looked on for so long, at most, when nothing is missing
     backoff_s: float = _of("duration", 10.0, 0, 3600)  # the longest pause before a failed message comes back
 
 
@@ -198,12 +199,18 @@ def parse(document: Mapping[str, Any], *, where: str = "the scenario") -> Scenar
 
 
 def adjusted(
-    scenario: Scenario, *, rate: float | None = None, duration_s: float | None = None, users: int | None = None
+    scenario: Scenario,
+    *,
+    rate: float | None = None,
+    duration_s: float | None = None,
+    users: int | None = None,
+    settle_s: float | None = None,
 ) -> Scenario:
     """The scenario with the command line's numbers.
 
     `rate`: the highest of its stages comes to this, the others in proportion; `duration_s`: all stages together come
-    to this; `users` without `rate`: the closed model; with it: so many consumers. Raises UsageError.
+    to this; `users` without `rate`: the closed model; with it: so many consumers; `settle_s`: [drain] settle_s. Raises
+    UsageError.
     """
     for name, value in (("--rate", rate), ("--duration", duration_s), ("--users", users)):
         if value is not None and not value > 0:
@@ -223,7 +230,8 @@ def adjusted(
     if users is not None and rate is not None:
         consumers = dataclasses.replace(consumers, count=users)
     closed = users if users is not None and rate is None else scenario.users
-    return dataclasses.replace(scenario, stages=stages, consumers=consumers, users=closed)
+    drain = scenario.drain if settle_s is None else dataclasses.replace(scenario.drain, settle_s=settle_s)
+    return dataclasses.replace(scenario, stages=stages, consumers=consumers, users=closed, drain=drain)
 
 
 def seconds(value: Any) -> float | None:

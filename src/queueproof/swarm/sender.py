@@ -23,6 +23,8 @@ from queueproof.swarm.connection import Connection, TlsConnection
 # Servers close idle connections, most after 5 s or more (uvicorn: 5). One that was idle so long is not used again:
 # a request that meets the server's closing would be lost without anybody's fault.
 IDLE_NS: Final = 3_000_000_000
+# After so long a server may just have closed a kept connection: that is looked for before a request is given to it.
+DOUBT_NS: Final = 20_000_000
 SWEEP_S: Final = 0.05  # how often time-outs are looked for, and so their grain
 WAITING: Final = 100_000  # calls that may wait for a connection; what comes beyond is refused at once
 
@@ -118,12 +120,17 @@ class Sender:
         call.queued_ns = now_ns = time.monotonic_ns()
         if self._idle:
             connection = self._idle.pop()
-            if now_ns - connection.since_ns < IDLE_NS:
+            idle_ns = now_ns - connection.since_ns
+            if idle_ns < DOUBT_NS or (idle_ns < IDLE_NS and not connection.ended()):
                 connection.start(call, now_ns)
                 return
             self._idle.append(connection)
             for old in tuple(self._idle):  # below the freshest lie only older ones
-                old.close()
+                if idle_ns >= IDLE_NS or old.ended():
+                    old.close()
+            if self._idle:
+                self._idle.pop().start(call, now_ns)
+                return
         if len(self._all) < self._limit and not self._closed:
             self._open(call, now_ns)
         elif len(self._waiting) < WAITING and not self._closed:

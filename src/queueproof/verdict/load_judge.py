@@ -22,6 +22,7 @@ from queueproof.evidence.history import History, read_history
 from queueproof.evidence.latency import Histogram, merged, read_logs, summary
 from queueproof.evidence.results import CleanUp, FindingResult, Results, Verdict
 from queueproof.verdict.load_measures import queue_wait, redelivery_lag
+from queueproof.verdict.nemesis import excused, lacking, struck
 from queueproof.verdict.objectives import Measured, Objective, evaluate
 
 SCHEMA: Final = 1
@@ -81,15 +82,23 @@ def gathered(directory: Path) -> dict[str, Any]:
 
 
 def judge(
-    directory: Path, *, objectives: Sequence[Objective], ending: Ending | None = None, check: Check = run_checks
+    directory: Path,
+    *,
+    objectives: Sequence[Objective],
+    ending: Ending | None = None,
+    check: Check = run_checks,
+    nemesis: Sequence[str] = (),
 ) -> Results:
-    """The results of the run in `directory`."""
+    """The results of the run in `directory`; `nemesis`: the faults that were to be struck while it ran."""
     ending = ending or Ending()
     told = gathered(directory)
     load: dict[str, Any] = told.get("load", {})
     problems = list(told.get("problems", []))
     history = _history(directory, problems)
     findings = check(history, load) if history is not None else []
+    if nemesis and history is not None:
+        findings = excused(findings)
+        load = {**load, "nemesis": struck(history)}
     histograms = {key: merged(intervals) for key, intervals in read_logs(directory).items()}
     if history is not None and history.deliveries.height:
         histograms["queue_wait", "response"] = queue_wait(history)
@@ -102,7 +111,10 @@ def judge(
         problems.append(ending.failure)
     elif not told and not interrupted:
         problems.append("the load left no account of itself")
-    verdict, code, sentence = _decide(findings, held, problems, told, interrupted=interrupted, aborted=ending.aborted)
+    lacks = lacking(load.get("nemesis", ()), nemesis)
+    verdict, code, sentence = _decide(
+        findings, held, problems, told, interrupted=interrupted, aborted=ending.aborted, lacks=lacks
+    )
     return Results(
         schema=SCHEMA,
         verdict=verdict,
@@ -170,6 +182,7 @@ def _decide(
     *,
     interrupted: bool,
     aborted: str,
+    lacks: str,
 ) -> tuple[Verdict, ExitCode, str]:
     violations = [finding for finding in findings if finding.weight == "violation"]
     missed = [one["expression"] for one in held if one["met"] is False]
@@ -189,6 +202,8 @@ def _decide(
         return Verdict.OBJECTIVES_MISSED, ExitCode.DOES_NOT, f"Ended early: {aborted}"
     if load.get("invalid"):
         return Verdict.NO_VERDICT, ExitCode.NO_VERDICT, f"The run is invalid: {load['invalid'][0]}"
+    if lacks:
+        return Verdict.NO_VERDICT, ExitCode.NO_VERDICT, f"Too little was seen of the fault: {lacks}"
     if missed:
         return Verdict.OBJECTIVES_MISSED, ExitCode.DOES_NOT, f"Missed: {', '.join(missed)}"
     if unknown:
@@ -236,6 +251,10 @@ def told(results: Results) -> str:
     notes = Counter(finding.check for finding in results.findings if finding.weight != "violation")
     lines += [
         f"  note: {check}: {number}, told in the report and held against nobody" for check, number in notes.items()
+    ]
+    lines += [
+        f"  {row['name']} from {row['from_s']:g} to {row['to_s']:g} s: {row['unanswered_s']:g} s without a good answer"
+        for row in load.get("nemesis", ())
     ]
     lines += [f"  problem: {problem.strip()}" for problem in load.get("problems", [])]
     lines += [f"  invalid: {reason}" for reason in load.get("invalid", [])]

@@ -70,12 +70,15 @@ class DocumentHandlers:
 
     async def create_rule(self, call: Call) -> Result:
         """201 with the rule."""
-        request = requests.decode(RuleRequest, call.body)
-        rule = routing.Rule(request.action, request.conditions, request.queue, request.trigger)
-        _refuse(routing.problems(rule))
-        if not -(2**31) < request.order < 2**31:
-            raise Invalid(("order", "must fit 32 bits"))
+        request, rule = _rule(call)
         return await self._add(call, RULE, request.name, "", request.order, rule)
+
+    async def replace_rule(self, call: Call) -> Result:
+        """The rule as it was sent, at its own place in their order."""
+        request, rule = _rule(call)
+        scope = await self._places.scope(call.tenant, call.params["scope_id"])
+        document = await self._documents.find(scope.id, RULE, call.params["document_id"])
+        return Result(_view(await self._documents.replace(scope, document, request.name, request.order, rule)))
 
     async def list_all(self, call: Call) -> Result:
         """All of the scope, oldest first."""
@@ -106,6 +109,15 @@ class DocumentHandlers:
     async def _add(self, call: Call, kind: str, name: str, version: str, position: int, content: object) -> Result:
         scope = await self._places.scope(call.tenant, call.params["scope_id"])
         return Result(_view(await self._documents.add(scope, kind, name, version, position, content)), 201)
+
+
+def _rule(call: Call) -> tuple[RuleRequest, routing.Rule]:
+    request = requests.decode(RuleRequest, call.body)
+    rule = routing.Rule(request.action, request.conditions, request.queue, request.trigger)
+    _refuse(routing.problems(rule))
+    if not -(2**31) < request.order < 2**31:
+        raise Invalid(("order", "must fit 32 bits"))
+    return request, rule
 
 
 def _refuse(problems: list[tuple[str, str]]) -> None:

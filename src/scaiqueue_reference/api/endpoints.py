@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from scaiqueue_reference.api import requests
+from scaiqueue_reference.api.agents import AgentHandlers
 from scaiqueue_reference.api.call import Call, Result
 from scaiqueue_reference.api.documents import (
     DocumentHandlers,
@@ -24,6 +25,23 @@ from scaiqueue_reference.documents import PATTERN, RULE, SCHEMA
 from scaiqueue_reference.lifecycle import PlaceStep
 
 BASE = "/v1/modules/scaiqueue"
+
+# What no page that was read says about a call, and how it is here; the questions are open at the vendor.
+INFERRED = {
+    "create_scope": "Bounds and form of `slug`, and that `display_name` may be left out.",
+    "create_queue": "The defaults (fifo, competing, max_depth 0 for no limit, overflow_policy reject, max_retries 5); "
+    "the policy dead_letter.",
+    "publish": "Statuses: 201, 200 for a replay, 409 for the four SCAIQUEUE_ codes. The key's domain is the queue, and "
+    "it lives as long as the row. What `body` means to a replay: equal as JSON. `ttl_seconds` counts from the publish; "
+    "a passed deadline or lifetime ends the message as `expired`. Default priority normal, 500.",
+    "claim": "Bounds and defaults of both fields. Of a draining place messages are still served. In a priority queue a "
+    "message that has waited long counts as one of a higher tier.",
+    "complete": "Only the identity that claimed may do it, and only while the message is claimed; else 409.",
+    "fail": "`reason` or `failure_reason`; a backoff from 0.5 s, doubled up to 30 s; the place in the queue is kept.",
+    "release": "The attempt stays counted; the message is claimable at once, at its old place.",
+    "extend": "`visibility_timeout_s`, counted from now.",
+    "read_queue": "`depth_pending` counts delayed messages too.",
+}
 
 Handler = Callable[[Call], Awaitable[Result]]
 
@@ -51,6 +69,7 @@ class Handlers(Struct, frozen=True, kw_only=True):
     documents: DocumentHandlers
     webhooks: WebhookHandlers
     module: ModuleHandlers
+    agents: AgentHandlers
 
 
 def endpoints(handlers: Handlers) -> list[Endpoint]:
@@ -58,6 +77,7 @@ def endpoints(handlers: Handlers) -> list[Endpoint]:
     messages, places = handlers.messages, handlers.places
     table = _scopes(places) + _journal(handlers.journal) + _documents(handlers.documents)
     table += _webhooks(handlers.webhooks) + _module(handlers.module)
+    table.append(_row("list_system_agents", "GET", "/system-agents", VIEW, handlers.agents.list_all))
     for prefix, suffix, short in (("/scopes/{scope_id}", "", False), ("", "_short", True)):
         table += _queues(places, prefix, suffix, short=short)
         table += _queue_messages(messages, prefix, suffix, short=short)
@@ -148,6 +168,10 @@ def _documents(documents: DocumentHandlers) -> list[Endpoint]:
             _row(f"delete_{kind}", "DELETE", one, MANAGE, documents.delete, fixed=fixed),
         ]
     preview = "/scopes/{scope_id}/hitl-patterns/{document_id}/preview"
+    rule = "/scopes/{scope_id}/routing-rules/{document_id}"
+    table.append(
+        _row("replace_rule", "PUT", rule, MANAGE, documents.replace_rule, RuleRequest, fixed=(("kind", RULE),))
+    )
     fixed = (("kind", PATTERN),)
     return [*table, _row("preview", "POST", preview, VIEW, documents.preview, PreviewRequest, fixed=fixed)]
 

@@ -1,5 +1,6 @@
 """Counters of answered calls in Prometheus' text format."""
 
+from bisect import bisect_left
 from collections import Counter
 
 # Upper bounds in seconds: from a commit's time on a fast disk to a client's usual time-out.
@@ -21,11 +22,7 @@ class Metrics:
         buckets = self._buckets.get(endpoint)
         if buckets is None:
             buckets = self._buckets[endpoint] = [0] * (len(_BOUNDS) + 1)
-        for place, bound in enumerate(_BOUNDS):
-            if elapsed_s <= bound:
-                buckets[place] += 1
-                return
-        buckets[-1] += 1
+        buckets[bisect_left(_BOUNDS, elapsed_s)] += 1
 
     def render(self) -> str:
         """The exposition text, version 0.0.4."""

@@ -10,10 +10,29 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse
 
 from scaiqueue_reference.api.call import Reply, failure, request_id
-from scaiqueue_reference.api.endpoints import Endpoint
+from scaiqueue_reference.api.endpoints import INFERRED, Endpoint
 from scaiqueue_reference.api.metrics import Metrics
+from scaiqueue_reference.api.paging import LARGEST_PAGE
 from scaiqueue_reference.api.service import Service
 from scaiqueue_reference.errors import ApiError
+from scaiqueue_reference.lifecycle import State
+
+# What lists take in their query; `limit` is documented for a queue's messages, `correlation_id` for messages and audit.
+_PAGE = ("limit", "cursor")
+_QUERIES = {
+    "list_scopes": _PAGE,
+    "list_queues": _PAGE,
+    "list_queue_messages": (*_PAGE, "correlation_id", "state"),
+    "list_scope_messages": (*_PAGE, "correlation_id", "state"),
+    "audit": (*_PAGE, "event_type", "actor_id", "correlation_id"),
+    "events": (*_PAGE, "event_type"),
+    "list_deliveries": ("limit", "status"),
+}
+_QUERY_SCHEMAS: dict[str, dict[str, Any]] = {
+    "limit": {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE},
+    "state": {"enum": list(State)},
+    "status": {"enum": ["success", "failed", "pending"]},
+}
 
 _SCHEMAS = "#/components/schemas/{name}"
 
@@ -25,6 +44,8 @@ def fastapi_app(
     app = FastAPI(title="ScaiQueue reference server", redirect_slashes=False, docs_url=None, redoc_url=None)
     shapes = [endpoint.shape for endpoint in table if endpoint.shape is not None]
     schemas, components = msgspec.json.schema_components(shapes, ref_template=_SCHEMAS)
+    publish = components["PublishRequest"]  # what its fields cannot say: a null body is one, an absent one is none
+    publish |= {"required": ["body"], "anyOf": [{"required": ["type"]}, {"required": ["message_type"]}]}
     by_shape = dict(zip(shapes, schemas, strict=True))
     for endpoint in table:
         app.add_api_route(
@@ -63,7 +84,9 @@ def _response(reply: Reply) -> Response:
 
 def _description(endpoint: Endpoint) -> str:
     known = "INFERRED: no page that was read shows this path." if endpoint.inferred else "Documented."
-    return f"{(endpoint.handler.__doc__ or '').strip()} Asks for `{endpoint.permission}`. {known}"
+    note = INFERRED.get(endpoint.name.removesuffix("_short"), "")
+    more = f" INFERRED: {note}" if note else ""
+    return f"{(endpoint.handler.__doc__ or '').strip()} Asks for `{endpoint.permission}`. {known}{more}"
 
 
 def _openapi(endpoint: Endpoint, schemas: dict[type[Any], dict[str, Any]]) -> dict[str, Any]:
@@ -71,6 +94,10 @@ def _openapi(endpoint: Endpoint, schemas: dict[type[Any], dict[str, Any]]) -> di
     extra: dict[str, Any] = {
         "parameters": [{"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in names]
     }
+    extra["parameters"] += [
+        {"name": n, "in": "query", "required": False, "schema": _QUERY_SCHEMAS.get(n, {"type": "string"})}
+        for n in _QUERIES.get(endpoint.name.removesuffix("_short"), ())
+    ]
     if endpoint.shape is not None:
         extra["requestBody"] = {"content": {"application/json": {"schema": schemas[endpoint.shape]}}}
     return extra

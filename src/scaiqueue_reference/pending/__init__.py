@@ -23,6 +23,9 @@ class Pending(Protocol):
     async def put(self, waiting: Sequence[Waiting]) -> None:
         """Adds messages, or moves them to their new place; their claim locks are gone."""
 
+    async def move(self, message: Waiting, former_score: int) -> None:
+        """Gives a message that it holds at `former_score` its new place; one that it does not hold stays out."""
+
     async def take(self, queue_id: str, limit: int, now_us: int, lock_us: int) -> list[Waiting]:
         """Removes, locks and returns the first `limit` messages that are visible at `now_us`."""
 

@@ -15,6 +15,9 @@ class AbsentPending:
     async def put(self, waiting: Sequence[Waiting]) -> None:
         return None
 
+    async def move(self, message: Waiting, former_score: int) -> None:
+        return None
+
     async def take(self, queue_id: str, limit: int, now_us: int, lock_us: int) -> list[Waiting]:
         raise PendingAway
 

@@ -1,7 +1,7 @@
 """The pending order in this process: two heaps a queue, one by place and one by the time of becoming visible."""
 
 from collections.abc import Sequence
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from scaiqueue_reference.message import Waiting
 
@@ -32,6 +32,19 @@ class MemoryPending:
             if order is None:
                 order = self._orders[message.queue_id] = _Order()
             heappush(order.hidden, (message.visible_us, message.id, message.score))
+
+    async def move(self, message: Waiting, former_score: int) -> None:
+        order = self._orders.get(message.queue_id)
+        if order is None:
+            return
+        for heap, old, new in (
+            (order.ready, (former_score, message.id), (message.score, message.id, message.visible_us)),
+            (order.hidden, (message.visible_us, message.id), (message.visible_us, message.id, message.score)),
+        ):
+            place = next((place for place, entry in enumerate(heap) if entry[:2] == old), None)
+            if place is not None:
+                heap[place] = new
+                heapify(heap)
 
     async def take(self, queue_id: str, limit: int, now_us: int, lock_us: int) -> list[Waiting]:
         order = self._orders.get(queue_id)

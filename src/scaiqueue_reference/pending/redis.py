@@ -4,23 +4,11 @@ Redis is asked, never trusted: a claim counts only when the row agrees. So what 
 remembers wrongly is refused, and when it is away the rows alone decide.
 """
 
-import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
-
-import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from collections.abc import Callable, Sequence
 
 from scaiqueue_reference.message import Waiting
-from scaiqueue_reference.pending import PendingAway
+from scaiqueue_reference.pending.redis_link import PREFIX, RedisLink
 
-T = TypeVar("T")
-
-_TIMEOUT_S = 1.0  # an answer takes less than a millisecond
-_REST_S = 0.5  # after a failure Redis is left alone this long, so that not every claim waits for it
-_PREFIX = "scaiqueue"
 _MOVED = 1_000  # hidden messages that one claim may reveal
 
 # KEYS: ready, hidden. ARGV: now, how many, lock in ms, prefix of the locks, most to reveal.
@@ -45,25 +33,23 @@ end
 return taken
 """
 
+# KEYS: ready, hidden. ARGV: id, old score, new score, visible.
+_MOVE = """
+redis.call('ZADD', KEYS[1], 'XX', ARGV[3], ARGV[1])
+if redis.call('ZREM', KEYS[2], ARGV[2] .. ':' .. ARGV[1]) == 1 then
+  redis.call('ZADD', KEYS[2], ARGV[4], ARGV[3] .. ':' .. ARGV[1])
+end
+"""
 
-class RedisPending:
+
+class RedisPending(RedisLink):
     """For any number of processes; every method raises PendingAway when Redis cannot be reached."""
 
     def __init__(self, url: str, now_us: Callable[[], int]) -> None:
-        self._redis: Any = redis.asyncio.Redis.from_url(
-            url,
-            decode_responses=True,
-            socket_timeout=_TIMEOUT_S,
-            socket_connect_timeout=_TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),
-        )
+        super().__init__(url)
         self._take = self._redis.register_script(_TAKE)
+        self._move = self._redis.register_script(_MOVE)
         self._now_us = now_us
-        self._away_until = 0.0
-
-    async def close(self) -> None:
-        """Closes the connections."""
-        await self._redis.aclose()
 
     async def put(self, waiting: Sequence[Waiting]) -> None:
         pipeline = self._redis.pipeline(transaction=False)
@@ -82,9 +68,14 @@ class RedisPending:
             pipeline.zadd(_hidden(queue_id), times)
         await self._ask(pipeline.execute)
 
+    async def move(self, message: Waiting, former_score: int) -> None:
+        keys = [_ready(message.queue_id), _hidden(message.queue_id)]
+        arguments: list[str | int] = [message.id, former_score, message.score, message.visible_us]
+        await self._ask(lambda: self._move(keys=keys, args=arguments))
+
     async def take(self, queue_id: str, limit: int, now_us: int, lock_us: int) -> list[Waiting]:
         keys = [_ready(queue_id), _hidden(queue_id)]
-        arguments: list[str | int] = [now_us, limit, max(1, lock_us // 1000), f"{_PREFIX}:lock:", _MOVED]
+        arguments: list[str | int] = [now_us, limit, max(1, lock_us // 1000), f"{PREFIX}:lock:", _MOVED]
         taken = await self._ask(lambda: self._take(keys=keys, args=arguments))
         pairs = zip(taken[::2], taken[1::2], strict=True)
         return [Waiting(key, queue_id, int(float(score)), 0) for key, score in pairs]
@@ -110,23 +101,14 @@ class RedisPending:
         found = zip(waiting, scores[::2], scores[1::2], strict=True)
         return [message for message, ready, hidden in found if ready is None and hidden is None]
 
-    async def _ask(self, question: Callable[[], Awaitable[T]]) -> T:
-        if time.monotonic() < self._away_until:
-            raise PendingAway
-        try:
-            return await question()
-        except (RedisError, OSError, TimeoutError) as error:
-            self._away_until = time.monotonic() + _REST_S
-            raise PendingAway(str(error)) from error
-
 
 def _ready(queue_id: str) -> str:
-    return f"{_PREFIX}:pending:{queue_id}"
+    return f"{PREFIX}:pending:{queue_id}"
 
 
 def _hidden(queue_id: str) -> str:
-    return f"{_PREFIX}:hidden:{queue_id}"
+    return f"{PREFIX}:hidden:{queue_id}"
 
 
 def _lock(message_id: str) -> str:
-    return f"{_PREFIX}:lock:{message_id}"
+    return f"{PREFIX}:lock:{message_id}"

@@ -1,13 +1,15 @@
 """The durable rows: what every kind of store offers to the broker.
 
-Rows are the truth. When a method that writes returns, its effect is on disk; when it raises `Unavailable`, nothing
-happened. Every write of a message adds its line to the journal in the same transaction.
+Rows are the truth. When a method that writes returns, its effect is on disk; when it raises `Unavailable`, the effect
+is there as a whole or not at all: a connection that breaks at the commit does not say which. Every write of a message
+adds its line to the journal in the same transaction.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from scaiqueue_reference.message import (
+    AgentStatus,
     Change,
     Claim,
     Delivery,
@@ -25,7 +27,7 @@ from scaiqueue_reference.message import (
     Webhook,
 )
 
-R = TypeVar("R", Document, Webhook, Delivery)
+R = TypeVar("R", Document, Webhook, Delivery, AgentStatus)
 
 
 class Store(Protocol):
@@ -119,6 +121,15 @@ class Store(Protocol):
 
     async def finished(self, before_us: int, limit: int) -> list[Message]:
         """Messages that were completed or expired before then, and are not archived."""
+
+    async def low(self, now_us: int, period_us: int, limit: int) -> list[Message]:
+        """Messages of priority queues that have waited so long that they belong into a higher tier."""
+
+    async def purge_messages(self, before_us: int, limit: int) -> int:
+        """Deletes archived messages that ended before then, and their idempotency keys with them; how many."""
+
+    async def purge_journal(self, before_us: int, limit: int) -> int:
+        """Deletes the journal's oldest lines, and deliveries, that were written before then; how many."""
 
     async def append(self, entries: Sequence[Entry]) -> None:
         """Adds lines to the journal that belong to no change of a message."""

@@ -228,6 +228,30 @@ class MariaDBStore(MariaDBPlaces):
             ORDER BY finished_us LIMIT %s"""  # noqa: S608
         return [Message(*row) for row in await self._link.rows(statement, (before_us, limit))]
 
+    async def low(self, now_us: int, period_us: int, limit: int) -> list[Message]:
+        where, parameters = schema.low_where(now_us, period_us, "%s")
+        statement = f"SELECT {_M} FROM {_TABLE} WHERE {where} ORDER BY id LIMIT %s"  # noqa: S608
+        return [Message(*row) for row in await self._link.rows(statement, (*parameters, limit))]
+
+    async def purge_messages(self, before_us: int, limit: int) -> int:
+        statement = f"DELETE FROM {_TABLE} WHERE state = '{State.ARCHIVED}' AND finished_us < %s LIMIT %s"  # noqa: S608
+        return await self._link.transaction(lambda cursor: cursor.run(statement, (before_us, limit)))
+
+    async def purge_journal(self, before_us: int, limit: int) -> int:
+        async def work(cursor: Cursor) -> int:
+            removed = 0
+            for table, number, at_us in (("journal", "seq", "at_us"), ("deliveries", "id", "created_us")):
+                oldest = await cursor.rows(
+                    f"SELECT {number}, {at_us} FROM {table} ORDER BY {number} LIMIT %s",  # noqa: S608
+                    (limit,),
+                )
+                old = [row[0] for row in oldest if row[1] < before_us]
+                if old:
+                    removed += await cursor.run(f"DELETE FROM {table} WHERE {number} IN ({_places(old)})", old)  # noqa: S608
+            return removed
+
+        return await self._link.transaction(work)
+
     async def append(self, entries: Sequence[Entry]) -> None:
         await self._link.transaction(lambda cursor: _journal(cursor, entries))
 

@@ -160,7 +160,7 @@ class _translated:  # noqa: N801 -- reads as a verb where it is used
             raise _TryAgain(str(error)) from error
         if isinstance(error, Error | OSError | asyncio.TimeoutError | EOFError):
             _log.warning("database: %s", error)  # the reason is for the operator, not for the caller
-            raise Unavailable("The database cannot be reached or used for the moment; try again.") from error
+            raise Unavailable from error
 
 
 def _code(error: BaseException) -> int:

@@ -194,5 +194,8 @@ async def _save(
     if not found:  # asked first: an UPDATE that changes nothing counts no row
         return False
     values = [getattr(record, name) for name in fields]
-    await cursor.run(f"UPDATE {table} SET {assignments} WHERE id = %s", (*values, record.id))  # noqa: S608
+    try:
+        await cursor.run(f"UPDATE {table} SET {assignments} WHERE id = %s", (*values, record.id))  # noqa: S608
+    except IntegrityError as error:
+        raise SlugTaken(schema.taken(record)) from error
     return True

@@ -2,14 +2,44 @@
 
 from collections.abc import Sequence
 
-from scaiqueue_reference.message import Delivery, Document, Entry, JournalPage, Message, Queue, Record, Scope, Webhook
+from scaiqueue_reference import ordering
+from scaiqueue_reference.message import (
+    AgentStatus,
+    Delivery,
+    Document,
+    Entry,
+    JournalPage,
+    Message,
+    Queue,
+    Record,
+    Scope,
+    Webhook,
+)
 
 MESSAGE_COLUMNS = ", ".join(Message.__struct_fields__)
 QUEUE_COLUMNS = ", ".join(Queue.__struct_fields__)
 SCOPE_COLUMNS = ", ".join(Scope.__struct_fields__)
 JOURNAL_COLUMNS = ", ".join(Entry.__struct_fields__)
 
-TABLES: dict[type[Record], str] = {Document: "documents", Webhook: "webhooks", Delivery: "deliveries"}
+TABLES: dict[type[Record], str] = {
+    Document: "documents",
+    Webhook: "webhooks",
+    Delivery: "deliveries",
+    AgentStatus: "agents",
+}
+
+
+def low_where(now_us: int, period_us: int, mark: str) -> tuple[str, list[object]]:
+    """The condition and its parameters for messages whose tier is due to rise; `mark` is the driver's placeholder."""
+    steps = list(ordering.to_be_aged(now_us, period_us))
+    one = f"(priority_tier = {mark} AND score >= {mark} AND score < {mark} AND created_us <= {mark})"
+    conditions = [
+        "state = 'pending'",
+        f"visible_us <= {mark}",
+        "queue_id IN (SELECT id FROM queues WHERE ordering = 'priority')",
+        f"({' OR '.join([one] * len(steps))})",
+    ]
+    return " AND ".join(conditions), [now_us, *(value for step in steps for value in step)]
 
 
 def journal_where(page: JournalPage, mark: str) -> tuple[str, list[object]]:
@@ -101,6 +131,13 @@ SQLITE: Sequence[Sequence[str]] = (
         "CREATE INDEX journal_tenant ON journal (tenant_id, seq)",
         "CREATE INDEX journal_scope ON journal (scope_id, seq)",
     ),
+    (
+        "CREATE INDEX message_archived ON mod_scaiqueue_messages (finished_us) WHERE state = 'archived'",
+        """CREATE TABLE agents (
+            id TEXT PRIMARY KEY, every_s REAL NOT NULL, passes INTEGER NOT NULL, done INTEGER NOT NULL,
+            last_us INTEGER NOT NULL, error TEXT NOT NULL
+        ) WITHOUT ROWID""",
+    ),
 )
 
 _ID = "VARCHAR(40) CHARACTER SET ascii COLLATE ascii_bin"
@@ -162,6 +199,12 @@ MARIADB: Sequence[Sequence[str]] = (
             id {_ID} PRIMARY KEY, webhook_id {_ID} NOT NULL, event_id {_ID} NOT NULL, event_type {_NAME} NOT NULL,
             status {_WORD} NOT NULL, attempts INT NOT NULL, response_status INT NOT NULL, created_us BIGINT NOT NULL,
             KEY delivery_webhook (webhook_id, id)
+        ) ENGINE=InnoDB""",
+    ),
+    (
+        f"""CREATE TABLE IF NOT EXISTS agents (
+            id {_ID} PRIMARY KEY, every_s DOUBLE NOT NULL, passes BIGINT NOT NULL, done BIGINT NOT NULL,
+            last_us BIGINT NOT NULL, error {_LONG} NOT NULL
         ) ENGINE=InnoDB""",
     ),
 )

@@ -174,6 +174,34 @@ class SQLiteStore(SQLitePlaces):
     async def finished(self, before_us: int, limit: int) -> list[Message]:
         return [Message(*row) for row in await self._read(_FINISHED, (before_us, limit))]
 
+    async def low(self, now_us: int, period_us: int, limit: int) -> list[Message]:
+        where, parameters = schema.low_where(now_us, period_us, "?")
+        statement = f"SELECT {_M} FROM {_TABLE} WHERE {where} ORDER BY id LIMIT ?"  # noqa: S608
+        return [Message(*row) for row in await self._read(statement, (*parameters, limit))]
+
+    async def purge_messages(self, before_us: int, limit: int) -> int:
+        return await self._purge(
+            f"""DELETE FROM {_TABLE} WHERE rowid IN (SELECT rowid FROM {_TABLE}
+            WHERE state = '{State.ARCHIVED}' AND finished_us < ? LIMIT ?)""",  # noqa: S608
+            (before_us, limit),
+        )
+
+    async def purge_journal(self, before_us: int, limit: int) -> int:
+        lines = await self._purge(
+            "DELETE FROM journal WHERE seq IN (SELECT seq FROM journal ORDER BY seq LIMIT ?) AND at_us < ?",
+            (limit, before_us),
+        )
+        return lines + await self._purge(
+            "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries ORDER BY id LIMIT ?) AND created_us < ?",
+            (limit, before_us),
+        )
+
+    async def _purge(self, statement: str, parameters: Sequence[object]) -> int:
+        def purge(transaction: Transaction) -> int:
+            return transaction.cursor.execute(statement, parameters).rowcount
+
+        return await self._writer.submit(purge, slow=True)
+
     async def append(self, entries: Sequence[Entry]) -> None:
         await self._writer.submit(lambda transaction: transaction.journal.extend(entries))
 

@@ -228,4 +228,8 @@ def _save(
     fields, guards = record.__struct_fields__, {"id": record.id, **(where or {})}
     assignments = ", ".join(f"{name} = ?" for name in fields)
     values = [getattr(record, name) for name in fields]
-    return cursor.execute(f"UPDATE {table} SET {assignments} {_all(guards)}", (*values, *guards.values())).rowcount > 0  # noqa: S608
+    statement = f"UPDATE {table} SET {assignments} {_all(guards)}"  # noqa: S608
+    try:
+        return cursor.execute(statement, (*values, *guards.values())).rowcount > 0
+    except sqlite3.IntegrityError as error:
+        raise SlugTaken(schema.taken(record)) from error

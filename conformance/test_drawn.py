@@ -1,0 +1,292 @@
+"""What is tried with values that nobody chose: bodies and keys drawn by Hypothesis, long delays, deep queues."""
+
+import asyncio
+import time
+import unicodedata
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from queueproof.contract import wire
+from queueproof.drive.asking import listed
+from queueproof.drive.case import Case, proves, spell
+from queueproof.drive.delivery import double_hold
+from queueproof.drive.optional import DeadLetters, dead_letter_queue, queue_with
+from queueproof.drive.outcomes import UNDOCUMENTED, Blocked, Disturbed, NotSupported
+from queueproof.drive.plans import drawn
+from queueproof.drive.queue import Delivery, Message, Queue
+from queueproof.evidence.digest import same_json
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+S = 1_000_000_000  # ns
+HOLD_S = 120
+BODIES, DEEP, CHAIN = 40, 150, 45
+PUBLISHERS = 6
+# What parsers, templates, databases and old encodings have read into plain text.
+HAZARDS = (
+    "\\u0041", "\\n", "\\\\", "%41", "%2F", "+", "&amp;", "&#65;", "{{name}}", "${name}", "{0}", "%s", "<b>", "<!--",
+    "'", '"', "`", ";", "--", "/*", "NaN", "Infinity", "null", "None", "true", "False", "0x1F", "1e5", "007", "1,5",
+    "2026-02-30", "12:00", "$ref", "__proto__", "constructor", "@type", "a.b", "a[0]", "", " ", "\t", "\x01", "\x1b",
+    "\x7f", "\u00a0", "\u00ad", "\u200b", "\u2028", "\ufeff", "\ufffd", "e\u0301", "ﬁ", "ß", "İ", "😀",
+    "👩‍👩‍👧", "\U0010ffff",
+)  # fmt: skip
+SEPARATORS = ("-", ":", "/", "|", ".", "_", "#", " ")
+
+
+def json_values() -> "SearchStrategy[Any]":
+    """JSON as programs write it: no whole number beyond 2^53, no number beyond a double's range."""
+    from hypothesis import strategies as st
+
+    hazards = st.lists(st.sampled_from(HAZARDS), min_size=1, max_size=3).map("".join)
+    letters = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
+    texts = hazards | letters
+    whole = st.integers(-(2**53), 2**53) | st.sampled_from((2**31 - 1, 2**31, 2**32, -(2**31) - 1, 2**53))
+    broken = st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False)
+    broken |= st.sampled_from((0.1, 1e-7, 1e21, 1.5e300, -2.5e-300, 1e16, 123456789.123456789))
+    leaves = st.none() | st.booleans() | whole | broken | texts
+    return st.recursive(
+        leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=4), max_leaves=12
+    )
+
+
+@proves("PUB-5")
+async def test_drawn_bodies_come_back(case: Case) -> None:
+    """PUB-5: `body` MUST be returned on claim equal as JSON to what was published.
+
+    JSON drawn from a seed: nested, empty, with numbers of every size, and with texts and names that some layer may
+    take for escapes, templates, markup, dates or other values. A body that is refused is passed over.
+    """
+    queue = await case.queue()
+    few = 8 if case.world.client.budget.rate_limited else BODIES
+    sent: list[Message] = []
+    for value in drawn(json_values(), BODIES, case.world.seed)[:few]:
+        try:
+            sent.append(await queue.publish(lambda token, value=value: {"qp": token, "v": value}, root=UNDOCUMENTED))
+        except Blocked as end:
+            if end.root != UNDOCUMENTED:
+                raise
+    if not sent:
+        raise NotSupported("publish takes none of the drawn bodies")
+    found = await queue.take(*sent, batch_size=10, timeout_s=HOLD_S)
+    for delivery in found:
+        case.require(
+            same_json(delivery.body, delivery.message.body),
+            "a body came back as another one",
+            expected=spell(delivery.message.body),
+            seen=spell(delivery.body) if delivery.body is not wire.ABSENT else "no body",
+            evidence=(delivery.message.publish, delivery.claim),
+        )
+
+
+def keys_apart(token: str, seed: int) -> list[tuple[str, str]]:
+    """Pairs of type and key, all different, that a lax comparison takes for each other."""
+    from hypothesis import strategies as st
+
+    pairs = [
+        pair
+        for mark in SEPARATORS
+        for pair in ((f"qp{mark}x", f"y{mark}{token}{ord(mark)}"), ("qp", f"x{mark}y{mark}{token}{ord(mark)}"))
+    ]
+    stems = drawn(
+        st.lists(st.sampled_from(("a", "b", "1", "2", "é", "ﬁ", "/", "-", ":")), min_size=3, max_size=5), 4, seed
+    )
+    for number, letters in enumerate(stems):
+        stem = f"{token}.{number}.{''.join(letters)}"
+        forms = [stem, quote(stem, safe=""), unicodedata.normalize("NFKC", stem), stem[:-2] + stem[:-3:-1]]
+        forms += ["".join(letter for letter in stem if letter.isalnum()), stem.replace("-", ":"), stem + "%00"]
+        pairs += [("qp", key) for key in forms]
+    return list(dict.fromkeys(pairs))
+
+
+@proves("IDEM-5")
+async def test_drawn_keys_are_apart(case: Case) -> None:
+    """IDEM-5: Same body with different keys MUST create different messages.
+
+    Keys that are each other's percent-encoding, compatibility form, rearrangement, or the same letters with another
+    mark between them; and types and keys that are the same once they are joined. What is refused is passed over.
+    """
+    queue = await case.queue()
+    token = case.world.token()
+    body = {"same": token}
+    pairs = keys_apart(token, case.world.seed)
+    if case.world.client.budget.rate_limited:
+        pairs = pairs[:8]
+    made: dict[str, tuple[tuple[str, str], Message]] = {}
+    for kind, key in pairs:
+        try:
+            message = await queue.publish(body, root=UNDOCUMENTED, type=kind, idempotency_key=key)
+        except Blocked as end:
+            if end.root != UNDOCUMENTED:
+                raise
+            continue
+        other = made.setdefault(message.id, ((kind, key), message))
+        case.require(
+            other[1] is message,
+            "two different keys made one message",
+            expected="an id of its own for each key",
+            seen=f"id {message.id} for type and key {spell(other[0])} and again for {spell((kind, key))}",
+            evidence=(other[1].publish, message.publish),
+        )
+    if len(made) < 2:
+        raise NotSupported("publish takes none of the keys that were tried")
+
+
+@proves("CLAIM-8")
+async def test_a_long_delay_is_kept(case: Case) -> None:
+    """CLAIM-8: A message with a future `delay_until` MUST NOT be claimed before it.
+
+    Delays of two minutes, an hour, a month; with and without a key; nothing else waits in the queue. Then a message
+    without a delay is claimed (the control).
+    """
+    queue = await case.queue()
+    waiting: list[Message] = []
+    for number, delay in enumerate((timedelta(minutes=2), timedelta(hours=1), timedelta(days=30))):
+        moment = (datetime.now(UTC) + delay).strftime("%Y-%m-%dT%H:%M:%SZ")
+        key = {"idempotency_key": case.world.token()} if number != 1 else {}
+        try:
+            waiting.append(await queue.publish(root=UNDOCUMENTED, delay_until=moment, **key))
+        except Blocked as end:
+            if end.root != UNDOCUMENTED:
+                raise
+    if not waiting:
+        raise NotSupported("publish takes no delay_until")
+    for _ in range(4):
+        early = (await queue.claim(5, HOLD_S)).deliveries
+        case.require(
+            not early or not near_clocks(early[0].message),
+            "a delayed message was claimed minutes before its time",
+            expected="no delivery of a message that is delayed by two minutes or more",
+            seen=f"delivered, with delay_until {early[0].message.fields['delay_until']}" if early else "",
+            evidence=(early[0].message.publish, early[0].claim) if early else (),
+        )
+        await asyncio.sleep(queue.pause_s(0.3))
+    await queue.take(await queue.publish(), batch_size=5, timeout_s=HOLD_S)
+
+
+def near_clocks(message: Message) -> bool:
+    """Whether the server's clock, where its answer tells it, is within half a minute of ours."""
+    text = message.publish.answer.headers.get("date", "") if message.publish.answer else ""
+    try:
+        told = datetime.strptime(text, "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return True
+    return abs(told - time.time()) < 30
+
+
+@proves("PUB-6")
+async def test_a_long_chain_is_listed_whole(case: Case) -> None:
+    """PUB-6: `correlation_id` MUST be stored and `GET /scopes/{scope_id}/messages?correlation_id=` MUST return every
+    message carrying it.
+
+    More messages than a page may hold, read over all pages.
+    """
+    queue = await case.queue()
+    chain = f"{case.world.token()}.chain"
+    few = 5 if case.world.client.budget.rate_limited else CHAIN
+    try:
+        messages = await queue.publish_many(few, root=UNDOCUMENTED, correlation_id=chain)
+    except Blocked as end:
+        raise NotSupported(f"publish takes no correlation_id: {end.summary}", evidence=end.evidence) from end
+
+    async def missing() -> list[str]:
+        found = await listed(case, lambda **page: wire.trace_messages(queue.scope, chain, **page))
+        if found is None:
+            raise NotSupported("there is no list of a scope's messages")
+        seen = {wire.identity(row) for row in found}
+        return [message.id for message in messages if message.id not in seen]
+
+    left = await case.eventually(missing, lambda ids: not ids)
+    case.require(
+        not left,
+        "the list by correlation_id leaves messages out",
+        expected=f"all {len(messages)} messages that carry it",
+        seen=f"{len(messages) - len(left)} of them over all pages, without {spell(left[:3])}",
+        evidence=[m.publish for m in messages if m.id in left[:3]],
+        liveness=True,
+    )
+
+
+@proves("LOSS-1")
+async def test_a_deep_queue_keeps_everything(case: Case) -> None:
+    """LOSS-1: A message whose publish was acknowledged MUST NOT be lost before it is completed or expires.
+
+    A hundred and fifty messages wait in one queue before the first claim; then all are held at once, and none comes
+    twice.
+    """
+    if case.world.client.budget.rate_limited:
+        raise NotSupported("the server counts requests: a queue is not filled deep there")
+    queue = await case.queue()
+    shares = [DEEP // PUBLISHERS] * PUBLISHERS
+    messages = [m for part in await asyncio.gather(*(queue.publish_many(share) for share in shares)) for m in part]
+    found = await queue.take(*messages, batch_size=25, timeout_s=HOLD_S, root="LOSS-1")
+    found += (await queue.claim(25, HOLD_S)).deliveries
+    if queue.unsettled:
+        raise Disturbed("a call of unknown result may have taken a message")
+    once: dict[Message, Delivery] = {}
+    for delivery in found:
+        first = once.setdefault(delivery.message, delivery)
+        if first is not delivery and double_hold(first, delivery):
+            case.refuse(
+                "VIS-1", "a held message was handed out again", expected=f"one holder of {delivery.id}",
+                seen="two claims returned it", proof=double_hold(first, delivery),
+                evidence=(delivery.message.publish, first.claim, delivery.claim),
+            )  # fmt: skip
+
+
+@proves("DLQ-1")
+async def test_dead_letters_stay_where_they_are(case: Case) -> None:
+    """DLQ-1: Fail with `attempts >= max_retries` MUST leave nothing claimable in the source queue for that message.
+
+    Three messages fail in a queue that allows one attempt, are claimed among the dead letters, and let lapse: none is
+    ever claimed from its own queue again, from which a fresh message is (the control).
+    """
+    scope = await case.own_scope()
+    queue = await queue_with(case, scope=scope, shown="max_retries", max_retries=1)
+    messages = await queue.publish_many(3)
+    for message in messages:
+        for _ in range(2):  # one page counts attempts, another retries after the first
+            if await spent(queue, message):
+                break
+    letters = DeadLetters(case, scope, await dead_letter_queue(case, scope), hold_s=case.world.dialect.timeout_s)
+    if not letters.id:
+        raise NotSupported("no list shows _dead_letter")
+    for message in messages:
+        found = await case.eventually(partial(letters.find, message), lambda hit: hit is not None)
+        if found is None and (letters.claimable or letters.readable):
+            case.refuse(
+                "DLQ-2", "a message that used up its retries is not among the dead letters",
+                expected=f"{message.id} in _dead_letter", seen="not there", evidence=(message.publish,), liveness=True,
+            )  # fmt: skip
+    await asyncio.sleep(case.world.dialect.timeout_s + 1.0)
+    control = await queue.publish()
+    found_here = await queue.take(control, batch_size=10, timeout_s=HOLD_S)
+    again = [delivery for delivery in found_here if delivery.message in messages]
+    case.require(
+        not again,
+        "a dead letter was handed out by the queue that it came from",
+        expected=f"only {control.id}",
+        seen=", ".join(delivery.id for delivery in again),
+        evidence=[part for delivery in again for part in (delivery.message.publish, delivery.claim)],
+    )
+
+
+async def spent(queue: Queue, message: Message) -> bool:
+    """Claims and fails the message, or finds that it has left the queue already."""
+    if message in queue.latest:
+        try:
+            row = await queue.read(message)
+        except NotSupported:
+            return False
+        if wire.state(row) not in {"pending", "claimed"} or row.get("queue_id", queue.id) != queue.id:
+            return True
+    try:
+        delivery = await queue.take_one(message, timeout_s=HOLD_S, root=UNDOCUMENTED)
+    except Blocked as end:
+        if end.root != UNDOCUMENTED:
+            raise
+        return True
+    await queue.act("fail", delivery, root="FAIL-1", reason="planned")
+    return False

@@ -1,0 +1,416 @@
+"""One capacity search from its target to its number: core conformance first, then a load run a window, then the answer.
+
+No number is named for a server whose core conformance is red: how fast wrong answers come is no capacity.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from queueproof.drive.calm import Calm, reader
+from queueproof.drive.load_runner import Ended, LoadOptions, run_load
+from queueproof.drive.runner import run_suite, working_path
+from queueproof.drive.target import Target, open_target_blocking
+from queueproof.errors import ExitCode, QueueproofError, UsageError
+from queueproof.evidence.results import SCHEMA, Results, Verdict
+from queueproof.evidence.run import RunDirectory, manifest_of, new_run_id
+from queueproof.report.write import write_reports
+from queueproof.swarm import scenario as scenarios
+from queueproof.verdict import load_judge, objectives, scaling, window
+from queueproof.verdict.capacity import Bound, Came, Capacity, Manner, Probe, search
+from queueproof.verdict.objectives import Objective
+
+RECENT_S: Final = 24 * 3600.0  # a conformance result older than a day is of another server
+SETTLE_S: Final = 1.0  # a window's drain need not look on for long: the core suite has proved what comes back
+UNPROVEN: Final = "not proven: its core conformance was not looked at"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CapacityOptions:
+    """What `queueproof capacity` was asked for."""
+
+    scenario: str
+    objectives: tuple[str, ...] = ()
+    rate: float | None = None  # where to start; None: the scenario's own
+    users: int | None = None  # consumers
+    processes: tuple[int, ...] = (1,)
+    window_s: float | None = None
+    precision: float = 0.05
+    replicas: int | None = None  # how many servers are behind the address
+    beside: tuple[Path, ...] = ()  # earlier capacity runs, for the scaling law
+    conformance: Path | None = None
+    skip_conformance: bool = False
+    out: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What a search says while it runs: `kind` "conformance", "window", "second" or "probe"."""
+
+    kind: str
+    number: int = 0
+    rate: float = 0.0
+    phase: str = ""
+    line: Mapping[str, Any] = field(default_factory=dict)  # of "second": the load's own numbers
+    probe: Probe | None = None
+
+
+Tell = Callable[[Told], None]
+
+
+def capacity(
+    options: CapacityOptions,
+    *,
+    url: str = "",
+    kind: str = "",
+    key: str = "",
+    command: str = "",
+    tell: Tell = lambda _: None,
+) -> RunDirectory:
+    """Searches, and leaves a whole run directory; the exit code is in its results.
+
+    Raises QueueproofError for bad input, before anything is sent.
+    """
+    wanted = _checked(options)
+    run = new_run_id()
+    beside = [_earlier(path) for path in options.beside]
+    directory = RunDirectory.create(options.out, "capacity", run)
+    shown = {name: value for name, value in asdict(options).items() if value not in (None, (), False) and name != "out"}
+    shown = {name: str(value) if isinstance(value, Path) else value for name, value in shown.items()}
+    shown["beside"] = [str(path) for path in options.beside]
+    with open_target_blocking(url=url, kind=kind, key=key, log=None) as target:
+        described = {"url": target.url, "kind": target.kind}
+        directory.write_manifest(
+            manifest_of(run=run, kind="capacity", target=described, options=shown, command=command)
+        )
+        try:
+            results = _searched(options, wanted, target, directory, beside, tell)
+        except QueueproofError as error:
+            results = _without(error)
+        except KeyboardInterrupt:
+            results = _results(
+                Verdict.NO_VERDICT, ExitCode.INTERRUPTED, "Interrupted between two windows.", complete=False
+            )
+    directory.write_results(results)
+    write_reports(directory.path)
+    return directory
+
+
+def _checked(options: CapacityOptions) -> list[Objective]:
+    """The objectives; raises UsageError for whatever is wrong with the options."""
+    planned = scenarios.load(options.scenario)
+    expressions = [*planned.objectives, *options.objectives]
+    if not expressions:
+        raise UsageError("there is no objective to meet", hint='give --objective "e2e.p99 < 200ms"')
+    wanted = objectives.parse_all(expressions)
+    if len({stage.rate for stage in planned.stages} | {stage.to_rate for stage in planned.stages}) > 1:
+        raise UsageError(
+            f"the rate of {planned.name} changes: capacity needs a scenario of one rate",
+            hint="take steady, batch or fan-in, or a TOML file with one stage",
+        )
+    if planned.closed:
+        raise UsageError(f"{planned.name} is a closed load: it has no rate", hint="take one without users")
+    scenarios.adjusted(planned, rate=options.rate, duration_s=options.window_s, users=options.users)
+    if not options.processes or min(options.processes) < 1:
+        raise UsageError("--processes holds a number below 1", hint="write it like 1,2,4")
+    if not 0.01 <= options.precision <= 0.5:
+        raise UsageError("--precision lies between 0.01 and 0.5", hint="0.05 means ± 5 %")
+    if options.conformance and options.skip_conformance:
+        raise UsageError("--conformance and --skip-conformance exclude each other", hint="leave one out")
+    return wanted
+
+
+# ── conformance ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _proven(options: CapacityOptions, target: Target, directory: RunDirectory, tell: Tell) -> Results | None:
+    """The conformance result that the number rests on; None when it was skipped."""
+    if options.skip_conformance:
+        return None
+    if options.conformance is not None:
+        return _given(options.conformance, target)
+    tell(Told(kind="conformance"))
+    place = directory.path / "conformance"
+    words = [f"--qp-out={working_path(place)}", "--qp-profile=core"]
+    secrets = {f"QUEUEPROOF_{name.upper()}_KEY": key for name, key in target.keys.items()}
+    code = run_suite(words, secrets={**secrets, "SCAIGRID_API_KEY": target.key, "SCAIGRID_HOST": target.url})
+    found = RunDirectory(place)
+    if not found.has_results():
+        raise QueueproofError(
+            f"the core suite ended with code {code} and left no result", hint="run it by itself first"
+        )
+    return found.results()
+
+
+def _given(path: Path, target: Target) -> Results:
+    """An earlier run's; raises UsageError when it is no recent core run of this target."""
+    run = RunDirectory.open(path)
+    manifest = run.manifest()
+    theirs = manifest.target
+    why = ""
+    if manifest.kind != "conformance":
+        why = f"it is a {manifest.kind} run"
+    elif time.time() - manifest.started_us / 1e6 > RECENT_S:
+        why = "it is more than a day old"
+    elif manifest.options.get("requirement") or manifest.options.get("requirements"):
+        why = "it looked at single requirements only"
+    elif theirs.get("url") != target.url and not (target.kind != "url" and theirs.get("kind") == target.kind):
+        why = f"it is of {theirs.get('url')}"
+    if why:
+        raise UsageError(
+            f"--conformance {path} says nothing about this target: {why}",
+            hint="leave it out: the core suite runs first",
+        )
+    return run.results()
+
+
+# ── the search ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _searched(
+    options: CapacityOptions,
+    wanted: Sequence[Objective],
+    target: Target,
+    directory: RunDirectory,
+    beside: Sequence[Mapping[str, Any]],
+    tell: Tell,
+) -> Results:
+    proof = _proven(options, target, directory, tell)
+    if proof is not None and proof.exit_code != 0:
+        return _results(
+            proof.verdict,
+            ExitCode(proof.exit_code),
+            f"No capacity is named: the core conformance is not green. {proof.summary}",
+            told={"bound": Bound.NONE, "proven": False, "conformance": proof.summary},
+            complete=proof.complete,
+            advice="see `queueproof report RUN/conformance`, and mend that first",
+        )
+    calm = Calm(read=reader(target.url, target.key))
+    found: list[tuple[int, Capacity]] = []
+    for processes in options.processes:
+        windows = _Windows(
+            options, wanted, target, directory, calm, processes, tell, before=sum(len(c.probes) for _, c in found)
+        )
+        start = options.rate or max(stage.rate for stage in scenarios.load(options.scenario).stages)
+        found.append((processes, search(windows.probe, Manner(start=start, precision=options.precision))))
+        if found[-1][1].bound is Bound.NONE:
+            break
+    return _told(options, wanted, found, beside, proven=proof is not None)
+
+
+class _Windows:
+    """Runs a load for each window of one search."""
+
+    def __init__(
+        self,
+        options: CapacityOptions,
+        wanted: Sequence[Objective],
+        target: Target,
+        directory: RunDirectory,
+        calm: Calm,
+        processes: int,
+        tell: Tell,
+        *,
+        before: int,
+    ) -> None:
+        self._options, self._wanted, self._target, self._directory = options, wanted, target, directory
+        self._calm, self._processes, self._tell, self._number = calm, processes, tell, before
+        self._samples = window.samples(wanted)
+        consumers = scenarios.load(options.scenario).consumers
+        self._held_back = consumers.abandon + consumers.fail + consumers.release
+
+    def probe(self, rate: float, phase: str) -> Probe:
+        """One window, once the target rests."""
+        self._number += 1
+        self._tell(Told(kind="window", number=self._number, rate=rate, phase=phase))
+        try:
+            restless = self._calm.wait()
+        except QueueproofError as error:
+            return self._done(Probe(rate=rate, came=Came.GONE, why=error.message, phase=phase))
+        place = self._directory.path / "windows" / f"{self._number:02}-{rate:.0f}"
+        options = LoadOptions(
+            scenario=self._options.scenario,
+            rate=rate,
+            users=self._options.users,
+            duration_s=self._options.window_s or window.length_s(rate, self._samples, phase),
+            processes=self._processes,
+            objectives=self._options.objectives,
+            settle_s=SETTLE_S,
+            out=place,
+        )
+        run = run_load(
+            options,
+            url=self._target.url,
+            api_key=self._target.key,
+            judge=self._judge,
+            live=lambda line: self._tell(Told(kind="second", number=self._number, rate=rate, phase=phase, line=line)),
+            target={"url": self._target.url, "kind": self._target.kind},
+            command="queueproof load",
+        )
+        write_reports(run.directory.path)
+        detail = {
+            "number": self._number,
+            "processes": self._processes,
+            "directory": str(place.relative_to(self._directory.path)),
+            "restless": restless,
+        }
+        return self._done(window.read(run.results, rate=rate, phase=phase, held_back=self._held_back, detail=detail))
+
+    def _done(self, probe: Probe) -> Probe:
+        self._tell(Told(kind="probe", number=self._number, rate=probe.rate, phase=probe.phase, probe=probe))
+        return probe
+
+    def _judge(self, directory: Path, ended: Ended) -> Results:
+        ending = load_judge.Ending(interrupted=ended.interrupted, failure=ended.failure, aborted=ended.aborted)
+        return load_judge.judge(directory, objectives=self._wanted, ending=ending)
+
+
+# ── the answer ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _told(
+    options: CapacityOptions,
+    wanted: Sequence[Objective],
+    found: Sequence[tuple[int, Capacity]],
+    beside: Sequence[Mapping[str, Any]],
+    *,
+    proven: bool,
+) -> Results:
+    best = max((one for _, one in found), key=lambda one: (one.bound is Bound.NONE, one.rate or 0.0))
+    searches = [
+        {
+            "processes": processes,
+            "bound": one.bound,
+            "rate": one.rate,
+            "low": one.low,
+            "high": one.high,
+            "held": one.held,
+            "why": one.why,
+        }
+        for processes, one in found
+    ]
+    probes = [
+        {"rate": probe.rate, "came": probe.came, "why": probe.why, "phase": probe.phase, **probe.detail}
+        for _, one in found
+        for probe in one.probes
+    ]
+    told: dict[str, Any] = {
+        "bound": best.bound,
+        "rate": best.rate,
+        "low": best.low,
+        "high": best.high,
+        "held": best.held,
+        "why": best.why,
+        "proven": proven,
+        "conformance": "the core suite is green" if proven else UNPROVEN,
+        "samples": window.samples(wanted),
+        "replicas": options.replicas,
+        "searches": searches,
+        "probes": probes,
+    }
+    told["scaling"] = _scaling(options, searches, beside)
+    verdict, code, sentence = _decided(best, [one.expression for one in wanted], proven=proven)
+    last = _at(best)
+    return _results(verdict, code, sentence, told=told, objectives=last, complete=code is not ExitCode.INTERRUPTED)
+
+
+def _at(best: Capacity) -> list[dict[str, Any]]:
+    """The objectives as they were at the rate that was held; at the lowest one where none was."""
+    wanted = best.held or min((probe.rate for probe in best.probes), default=0.0)
+    return next(
+        (probe.detail["objectives"] for probe in best.probes if probe.rate == wanted and "objectives" in probe.detail),
+        [],
+    )
+
+
+def _scaling(
+    options: CapacityOptions, searches: Sequence[Mapping[str, Any]], beside: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    if options.replicas is not None and searches[-1]["rate"]:
+        own = {"count": options.replicas, **{name: searches[-1][name] for name in ("rate", "low", "high")}}
+        return scaling.told([*beside, own], over="replicas")
+    points = [
+        {"count": one["processes"], "rate": one["rate"], "low": one["low"], "high": one["high"]} for one in searches
+    ]
+    return scaling.told(points, over="generator processes")
+
+
+def _earlier(path: Path) -> Mapping[str, Any]:
+    """One point of the law from an earlier capacity run; raises UsageError when it has none."""
+    told = RunDirectory.open(path).results().capacity
+    if not told.get("rate") or not told.get("replicas"):
+        raise UsageError(
+            f"--beside {path} is no capacity of a known number of replicas", hint="make it with --replicas N"
+        )
+    return {"count": told["replicas"], "rate": told["rate"], "low": told["low"], "high": told["high"]}
+
+
+_STOPPED: Final[Mapping[Came, tuple[Verdict, ExitCode, str]]] = {
+    Came.FINDING: (
+        Verdict.DOES_NOT_CONFORM,
+        ExitCode.DOES_NOT,
+        "No capacity is named: at {rate}/s the target broke its promises",
+    ),
+    Came.GONE: (Verdict.NO_VERDICT, ExitCode.TARGET, "The target went away at {rate}/s"),
+    Came.FAILED: (Verdict.NO_VERDICT, ExitCode.NO_VERDICT, "The search ended at {rate}/s"),
+    Came.INTERRUPTED: (Verdict.NO_VERDICT, ExitCode.INTERRUPTED, "Interrupted at {rate}/s; what was gathered is kept"),
+}
+
+
+def _decided(best: Capacity, expressions: Sequence[str], *, proven: bool) -> tuple[Verdict, ExitCode, str]:
+    met = ", ".join(expressions)
+    tail = "" if proven else " Not proven: its core conformance was not looked at."
+    if best.bound is Bound.BELOW:
+        sentence = f"Even {best.high:.4g}/s is too much for {met}: {best.why}"
+        return Verdict.OBJECTIVES_MISSED, ExitCode.DOES_NOT, sentence
+    if best.bound is Bound.AT_LEAST:
+        sentence = (
+            f"Carries at least {best.rate:.0f}/s with {met}. The limit seen is the generator's: {best.why}.{tail}"
+        )
+        return Verdict.OBJECTIVES_MET, ExitCode.CONFORMS, sentence
+    if best.bound is Bound.INTERVAL:
+        wide = f" The interval is wide: {best.why}." if best.why else ""
+        sentence = (
+            f"Carries {best.rate:.0f}/s (95 % interval {best.low:.0f} to {best.high:.0f}) with {met}.{wide}{tail}"
+        )
+        return Verdict.OBJECTIVES_MET, ExitCode.CONFORMS, sentence
+    last = best.probes[-1]
+    held = f" Held before: {best.held:.0f}/s." if best.held else ""
+    verdict, code, sentence = _STOPPED.get(
+        last.came, (Verdict.NO_VERDICT, ExitCode.NO_VERDICT, "No rate could be tried, down to {rate}/s")
+    )
+    return verdict, code, f"{sentence.format(rate=f'{last.rate:.0f}')}: {best.why}.{held}"
+
+
+def _without(error: QueueproofError) -> Results:
+    return _results(
+        Verdict.NO_VERDICT,
+        ExitCode(error.exit_code),
+        f"No capacity: {error.message}.",
+        advice=error.hint,
+        complete=False,
+    )
+
+
+def _results(
+    verdict: Verdict,
+    code: ExitCode,
+    summary: str,
+    *,
+    told: Mapping[str, Any] | None = None,
+    objectives: Sequence[dict[str, Any]] = (),
+    complete: bool = True,
+    advice: str = "",
+) -> Results:
+    return Results(
+        schema=SCHEMA,
+        verdict=verdict,
+        exit_code=int(code),
+        summary=summary,
+        advice=advice,
+        complete=complete,
+        capacity=dict(told or {}),
+        objectives=tuple(objectives),
+    )

@@ -1,0 +1,427 @@
+"""One run of one plan on a fresh queue: each step's call, what the book makes of its answer, and the end."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import Any
+
+from queueproof.contract import wire
+from queueproof.drive.case import Case
+from queueproof.drive.client import Exchange
+from queueproof.drive.delivery import S
+from queueproof.drive.optional import DeadLetters, change, dead_letter_queue
+from queueproof.drive.outcomes import UNDOCUMENTED, Blocked, Disturbed, Inconclusive, NotSupported
+from queueproof.drive.plan_book import Book, Broken, Entry
+from queueproof.drive.plans import KINDS, Phase, Plan, Step
+from queueproof.drive.queue import EMPTY_IN_A_ROW, UNAVAILABLE
+from queueproof.evidence.operation import Result
+
+LONG_HOLD_S = 120  # outlasts every plan
+SHORT_DELAY_S = 2
+A_KILOBYTE = "0123456789abcdef" * 64
+# Rows and counters may trail behind; holds that end sooner than this are in doubt while they are read.
+READING_S = 1.0
+# Beyond it a server's clock is another one, and an hour's delay may be over.
+CLOCKS_APART_S = 600
+
+
+@dataclass
+class Ran:
+    """One run of a plan: what was done, in words, and how it broke (None: it did not)."""
+
+    plan: Plan
+    story: list[str] = field(default_factory=list)
+    broken: Broken | None = None
+    touched: set[int] = field(default_factory=set)  # positions of the steps that had to do with the broken message
+
+
+def _clocks_agree(exchange: Exchange) -> bool:
+    """Whether the server's clock, where its answer tells it, is within minutes of ours."""
+    told = exchange.answer.headers.get("date") if exchange.answer is not None else None
+    try:
+        return told is None or abs(parsedate_to_datetime(told).timestamp() - time.time()) < CLOCKS_APART_S
+    except ValueError:
+        return False
+
+
+class PlanRun:
+    """One run of one plan on a queue of its own."""
+
+    def __init__(self, case: Case, plan: Plan, scope: str) -> None:
+        self.case = case
+        self.plan = plan
+        self.scope = scope
+        self.ran = Ran(plan)
+        self.short_s = case.world.dialect.timeout_s
+        self.meets: dict[int, set[int]] = {}  # position of a step: the messages that it met; none: all
+        self.absent: set[str] = set()  # verbs that this server has not
+
+    async def go(self) -> Ran:
+        try:
+            await self._open()
+            position = 0
+            for number, phase in enumerate(self.plan.phases):
+                await self._phase(phase, position)
+                position += len(phase.steps)
+                await self._audit()
+                if number < len(self.plan.phases) - 1:
+                    await self._wait()
+            await self._close()
+        except Broken as broken:
+            self.ran.broken = broken
+            self.ran.story.append(f"⇒ {broken.summary}")
+            culprit = broken.entry.number if broken.entry is not None else 0
+            self.ran.touched = {place for place, met in self.meets.items() if not met or culprit in met or not culprit}
+        return self.ran
+
+    async def _open(self) -> None:
+        fields = dict(KINDS[self.plan.kind])
+        cap = fields.pop("max_retries", 0)
+        self.cap = 0
+        if cap and "max_retries" not in self.case.world.dialect.queue_fields_refused:
+            try:
+                self.queue = await self.case.queue(scope=self.scope, root=UNDOCUMENTED, max_retries=cap, **fields)
+                shown = self.queue.created.data
+                self.cap = cap if isinstance(shown, dict) and shown.get("max_retries") == cap else 0
+            except Blocked as end:
+                if end.root != UNDOCUMENTED:
+                    raise
+                self.queue = await self.case.queue(scope=self.scope, **fields)
+        else:
+            self.queue = await self.case.lasting_queue(scope=self.scope, **fields)
+        self.book = Book(fifo=fields["ordering"] == "fifo", cap=self.cap)
+
+    async def _phase(self, phase: Phase, position: int) -> None:
+        self.alone = not phase.at_once
+        if phase.at_once:
+            told = len(self.ran.story)
+            ends = await asyncio.gather(
+                *(self._step(step, position + place) for place, step in enumerate(phase.steps)), return_exceptions=True
+            )
+            if len(self.ran.story) > told + 1:
+                self.ran.story[told:] = ["at once: " + " | ".join(self.ran.story[told:])]
+            for end in sorted((e for e in ends if e is not None), key=lambda e: not isinstance(e, Broken)):
+                raise end
+            return
+        for place, step in enumerate(phase.steps):
+            await self._step(step, position + place)
+
+    async def _step(self, step: Step, position: int) -> None:
+        self.meets[position] = {step.message} if step.message else set()
+        entry = self.book.entries.get(step.message)
+        match step.verb:
+            case "publish":
+                await self._publish(step)
+            case "claim":
+                await self._claim(step.size, LONG_HOLD_S if step.long else self.short_s, position, step.told())
+            case "pause" | "resume":
+                await self._move(step.verb)
+            case "replay" | "conflict" if entry is not None and entry.keyed and "done" not in entry.states:
+                await self._again(entry, step.verb)
+            case "complete" | "fail" | "release" | "extend" if entry is not None and entry.surely_held:
+                await self._settle(entry, step)
+
+    # ── steps ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _publish(self, step: Step) -> None:
+        if self.book.paused_ns:
+            return
+        asked = dict(step.fields)
+        fields: dict[str, Any] = {"labels": {"plan": f"m{step.message}"} if asked.get("labels") else None}
+        if asked.get("key"):
+            # keys and types of few letters, so that a server that runs them together is found out
+            fields["idempotency_key"] = f"{'a-' * (step.message % 3)}k-{self.case.world.token()}"
+        if "tier" in asked:
+            fields["priority"] = {"tier": asked["tier"], "score": asked["score"]}
+        states, delay = {"pending"}, asked.get("delay", "")
+        if delay:
+            moment = datetime.now(UTC) + timedelta(seconds=SHORT_DELAY_S if delay == "short" else 3600)
+            fields["delay_until"] = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+            states = {"hidden", "pending"}
+        pad = A_KILOBYTE * asked.get("kilobytes", 0)
+        body = (lambda token: {"qp": token, "n": step.message, "pad": pad}) if pad else None
+        more = {} if body is None else {"body": body}
+        try:
+            root = UNDOCUMENTED if delay else "PUB-1"
+            message = await self.queue.publish(root=root, **more, **fields)
+        except Blocked as end:
+            if end.root != UNDOCUMENTED:
+                raise
+            return
+        if delay == "hour" and _clocks_agree(message.publish):
+            states = {"hidden"}
+        priority = message.fields.get("priority")
+        rank: tuple[int, ...] = (step.message,)
+        if not self.book.fifo and isinstance(priority, dict):
+            rank = (*self._rank(priority), step.message)
+        self.book.entries[step.message] = Entry(
+            number=step.message,
+            message=message,
+            rank=rank,
+            states=states,
+            keyed=bool(asked.get("key")),
+            optional=delay == "hour",
+            evidence=[message.publish.op],
+        )
+        self.ran.story.append(step.told())
+
+    @staticmethod
+    def _rank(priority: dict[str, Any]) -> tuple[int, int]:
+        tiers = ("critical", "high", "normal", "low", "background")
+        return tiers.index(priority["tier"]), -priority["score"]
+
+    async def _claim(self, size: int, hold_s: float, position: int = -1, told: str = "") -> int:
+        claim = await self.queue.claim(size, hold_s)
+        met = [e for d in claim.deliveries if (e := self.book.of(d.message)) is not None]
+        names = ", ".join(f"{e.name} (attempts {d.attempts})" for e, d in zip(met, claim.deliveries, strict=False))
+        if told:
+            self.meets[position] = {entry.number for entry in met} or {-1}
+            self.ran.story.append(f"{told}: {names or ('nothing' if claim.sure else 'no answer')}")
+        elif names:
+            self.ran.story.append(f"claim: {names}")
+        self.book.claimed(claim, hold_s=hold_s, alone=self.alone)
+        return len(claim.deliveries)
+
+    async def _move(self, verb: str) -> None:
+        if (verb == "pause") == bool(self.book.paused_ns) or "pause" in self.absent:
+            return
+        request = wire.change_queue(self.scope, self.queue.id, verb)
+        self.queue.unmodelled = True
+        if verb == "resume":
+            self.book.paused_ns = 0
+        try:
+            exchange = await change(self.case, request)
+        except NotSupported:
+            self.absent.add("pause")
+            if verb == "resume":
+                raise
+            return
+        if verb == "pause":
+            self.book.paused_ns = exchange.ret_ns
+        self.ran.story.append(f"{verb} the queue")
+
+    async def _again(self, entry: Entry, verb: str) -> None:
+        """The publish once more, with its own body or with another one."""
+        if self.book.paused_ns or entry.busy:
+            return
+        sent = dict(entry.message.fields)
+        if verb == "conflict":
+            sent["body"] = {"qp": "", "instead": True}
+        described = self.queue.described(entry.message.token, sent)
+        entry.busy = True
+        exchange = await self.case.send(wire.publish(self.scope, self.queue.id, sent), fields=described)
+        entry.busy = False
+        self.ran.story.append(f"{verb} m{entry.number}: {exchange.told()}")
+        if exchange.result is Result.UNKNOWN or exchange.status in UNAVAILABLE:
+            return
+        seen = f"{exchange.told()}, id {wire.identity(exchange.data)}"
+        evidence = (entry.message.publish.op, exchange.op)
+        if verb == "replay" and not (exchange.ok and wire.identity(exchange.data) == entry.message.id):
+            expected = f"the original's id, {entry.message.id}"
+            raise Broken(
+                "IDEM-1", "a replay did not return its original", expected=expected, seen=seen, evidence=evidence,
+                entry=entry,
+            )  # fmt: skip
+        if verb == "conflict" and exchange.ok:
+            raise Broken(
+                "IDEM-3", "another body was accepted under the same key", expected=wire.IDEMPOTENCY_CONFLICT, seen=seen,
+                evidence=evidence, entry=entry,
+            )  # fmt: skip
+
+    async def _settle(self, entry: Entry, step: Step) -> None:
+        verb, hold_s = step.verb, LONG_HOLD_S if step.long else self.short_s
+        if verb in self.absent:
+            return
+        certain_ns, latest = entry.certain_ns, entry.latest
+        entry.busy = True
+        if not self.alone and verb in {"release", "fail"}:
+            entry.states = {"held", "pending"}  # a claim at the same time may bring it again
+        exchange = await self.case.send(self._request(verb, entry, hold_s), urgent=True)
+        entry.busy = False
+        entry.evidence.append(exchange.op)
+        self.ran.story.append(f"{step.told()}: {exchange.told()}")
+        sure = exchange.ok
+        if exchange.result is Result.NOT_SENT or (exchange.result is Result.REJECTED and verb != "complete"):
+            self.absent |= {verb} if exchange.unsupported else set()
+            return
+        if exchange.result is Result.REJECTED:
+            self.case.permitted(exchange)
+            if exchange.status != 429 and exchange.ret_ns < certain_ns and self.alone:
+                raise Broken(
+                    "DONE-1", "completing a claimed message was refused", expected="a 2xx answer", seen=exchange.told(),
+                    evidence=entry.evidence, entry=entry,
+                )  # fmt: skip
+            return
+        if verb == "extend":
+            self.book.extended(entry, exchange.inv_ns, exchange.ret_ns, hold_s, sure=sure)
+        else:
+            self.book.freed(entry, verb, sure=sure, overtaken=entry.latest is not latest)
+
+    def _request(self, verb: str, entry: Entry, hold_s: float) -> wire.Request:
+        match verb:
+            case "complete":
+                return wire.complete(self.scope, entry.message.id, response={"done": entry.number})
+            case "extend":
+                return wire.extend(self.scope, entry.message.id, visibility_timeout_s=hold_s)
+            case "fail":
+                return wire.fail(self.scope, entry.message.id, reason="planned")
+            case _:
+                return wire.release(self.scope, entry.message.id)
+
+    # ── between phases ────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _wait(self) -> None:
+        """Until every short hold is over, and a server's enforcer has had its second."""
+        over = [e.over_ns for e in self.book.entries.values() if "held" in e.states and self._is_short(e)]
+        left = (max(over, default=0) - time.monotonic_ns()) / S
+        if left > 0:
+            self.ran.story.append("wait until the short holds are over")
+            await asyncio.sleep(left + 0.2)
+
+    def _is_short(self, entry: Entry) -> bool:
+        return entry.over_ns < time.monotonic_ns() + round(LONG_HOLD_S / 2 * S)
+
+    async def _audit(self) -> None:
+        """The rows, as the queue's list shows them, and its counters, against what is certain."""
+        if self.case.world.client.budget.rate_limited:
+            return
+        wrong = await self.case.eventually(self._wrong_row, lambda found: found is None)
+        if wrong is not None:
+            raise wrong
+        wrong = await self.case.eventually(self._wrong_counter, lambda found: found is None)
+        if wrong is not None:
+            raise wrong
+
+    async def _wrong_row(self) -> Broken | None:
+        exchange = await self.case.send(wire.list_queue_messages(self.scope, self.queue.id))
+        rows = wire.rows(exchange.data) if exchange.ok else None
+        by_id = {wire.identity(row): row for row in rows or [] if isinstance(row, dict)}
+        for entry in self.book.entries.values():
+            row = by_id.get(entry.message.id)
+            if row is None:
+                continue
+            wrong = self._row_differs(entry, row, exchange)
+            if wrong is not None:
+                return wrong
+        return None
+
+    def _row_differs(self, entry: Entry, row: dict[str, Any], exchange: Exchange) -> Broken | None:
+        entry.pass_time(time.monotonic_ns() + round(READING_S * S))
+        state, shown = wire.state(row), row.get("attempts")
+        evidence = (*entry.evidence, exchange.op)
+        wanted = {"done": "completed", "held": "claimed"}.get(*entry.states) if len(entry.states) == 1 else None
+        if state in {"pending", "claimed", "completed"} and wanted not in {None, state}:
+            root = "DONE-1" if wanted == "completed" else "SEQ-1"
+            return Broken(
+                root, f"the row of {entry.name} says {state}", expected=f"state {wanted}", seen=f"state {state}",
+                evidence=evidence, entry=entry, liveness=True,
+            )  # fmt: skip
+        if state == "completed" and "done" not in entry.states:
+            return Broken(
+                "SEQ-1", f"{entry.name} is completed though nobody completed it", seen="state completed",
+                expected=f"it is {' or '.join(sorted(entry.states))}", evidence=evidence, entry=entry, liveness=True,
+            )  # fmt: skip
+        low, high = entry.attempts
+        if isinstance(shown, int) and not low - 1 <= shown <= high - 1 and "dead" not in entry.states:
+            return Broken(
+                "CLAIM-4", f"the row of {entry.name} shows other attempts than it had", seen=f"attempts {shown}",
+                expected=f"attempts {low - 1}" + (f" to {high - 1}" if high > low else ""), evidence=evidence,
+                entry=entry, liveness=True,
+            )  # fmt: skip
+        return None
+
+    async def _wrong_counter(self) -> Broken | None:
+        if self.queue.unsettled:
+            return None
+        try:
+            pending, claimed = await self.queue.counters()
+        except NotSupported:
+            return None
+        soon = time.monotonic_ns() + round(READING_S * S)
+        for entry in self.book.entries.values():
+            entry.pass_time(soon)
+        states = [entry.states for entry in self.book.entries.values()]
+        for name, seen, sure, maybe in (
+            ("depth_pending", pending, {"pending"}, {"pending", "hidden"}),
+            ("depth_claimed", claimed, {"held"}, {"held"}),
+        ):
+            least, most = sum(one == sure for one in states), sum(bool(one & maybe) for one in states)
+            if not least <= seen <= most:
+                return Broken(
+                    "SEQ-1", f"{name} does not count what the queue holds", seen=f"{name} {seen}",
+                    expected=f"{name} {least}" + (f" to {most}" if most > least else ""), liveness=True,
+                )  # fmt: skip
+        return None
+
+    # ── the end ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _close(self) -> None:
+        """Completes what is held, waits for what lapses, and takes out everything that has to be there."""
+        self.alone = True
+        await self._move("resume")
+        for entry in list(self.book.entries.values()):
+            if entry.surely_held:
+                await self._settle(entry, Step(verb="complete", message=entry.number))
+        await self._wait()
+        await self._drain()
+        await self._audit()
+        await self._dead_letters()
+
+    def _missing(self) -> list[Entry]:
+        """What a claim has to bring: not completed, dead, delayed for long, backed off, or perhaps still held."""
+        now_ns = time.monotonic_ns()
+        for entry in self.book.entries.values():
+            entry.pass_time(now_ns)
+        due = (e for e in self.book.entries.values() if not e.optional and not e.states & {"done", "dead"})
+        return [entry for entry in due if "held" not in entry.states or now_ns > entry.over_ns]
+
+    async def _drain(self) -> None:
+        end, empty = time.monotonic() + SHORT_DELAY_S + self.case.world.bound_s, 0
+        while missing := self._missing():
+            last = time.monotonic() > end
+            found = await self._claim(10, self.short_s)
+            for entry in list(self.book.entries.values()):
+                if entry.surely_held:
+                    await self._settle(entry, Step(verb="complete", message=entry.number))
+            empty = 0 if found or not last else empty + 1
+            if empty >= EMPTY_IN_A_ROW:
+                if self.queue.unsettled or self.book.unknown_claims:
+                    raise Disturbed("a call of unknown result may have taken a message")
+                await self.queue.retried_out(missing[0].message)
+                raise self._never_came(missing[0])
+            if not found:
+                await asyncio.sleep(self.queue.pause_s())
+
+    def _never_came(self, entry: Entry) -> Broken:
+        root = {"lapse": "VIS-2", "release": "VIS-6"}.get(entry.returned_by, "LOSS-1")
+        return Broken(
+            root,
+            f"{entry.name} never came back" if entry.deliveries else f"{entry.name} was never handed out",
+            expected=f"a delivery of {entry.name}",
+            seen=f"claims came back without it for {self.case.world.bound_s + SHORT_DELAY_S:g} s",
+            evidence=entry.evidence,
+            entry=entry,
+            liveness=True,
+        )
+
+    async def _dead_letters(self) -> None:
+        """Every message that used up its retries is in the scope's dead letters, with its body."""
+        dead = [entry for entry in self.book.entries.values() if entry.states == {"dead"}]
+        if not dead:
+            return
+        try:
+            found = await dead_letter_queue(self.case, self.scope)
+        except (NotSupported, Inconclusive):
+            return
+        letters = DeadLetters(self.case, self.scope, found, hold_s=self.short_s)
+        for entry in dead if found else []:
+            at = await self.case.eventually(partial(letters.find, entry.message), lambda hit: hit is not None)
+            if at is None and (letters.claimable or letters.readable):
+                raise Broken(
+                    "DLQ-2", f"{entry.name}, which used up its retries, is not among the dead letters",
+                    expected="the message in _dead_letter", seen="no such message there", evidence=entry.evidence,
+                    entry=entry, liveness=True,
+                )  # fmt: skip
