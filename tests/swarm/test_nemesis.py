@@ -129,8 +129,8 @@ class TestProxy:
             nobody = probe.getsockname()[1]
         with (
             Proxy("127.0.0.1", nobody) as proxy,
-            socket.create_connection(("127.0.0.1", proxy.port), 5) as link,
             pytest.raises(ConnectionResetError),
+            socket.create_connection(("127.0.0.1", proxy.port), 5) as link,
         ):
             link.recv(10)
 
