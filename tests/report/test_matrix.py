@@ -149,3 +149,9 @@ def test_the_command_writes_prints_and_refuses(passing_run: Path, failing_run: P
     (tmp_path / "file").write_text("")
     done = CliRunner().invoke(app, ["matrix", str(passing_run), "--out", str(tmp_path / "file")])
     assert isinstance(done.exception, QueueproofError) and done.exception.exit_code == 2
+
+
+def test_a_known_failure_is_told_as_one(failing_run: Path) -> None:
+    matrix = build([str(failing_run)])
+    assert matrix.implementations[0].broken == ["CLAIM-6"]  # IDEM-3 is known, ENV-4 does not gate
+    assert "</b> known failure</span>" in page(matrix) and "✗ failed (known)" in markdown(matrix)

@@ -20,6 +20,9 @@ CADENCE_S = 1.0
 # Two runs draw the same plans unless they are told otherwise, so that they can be compared.
 DEFAULT_SEED = 1
 
+# Between two looks where requests are counted.
+RATIONED_POLL_S = 0.8
+
 KEY_NAMES = ("view", "publish", "consume", "manage", "foreign")
 
 
@@ -66,6 +69,15 @@ class World:
     def token(self) -> str:
         """A mark for one published body, unique in the world (wire.token finds it again)."""
         return f"qp.{self.run}.{next(self._numbers)}"
+
+    @property
+    def thrift(self) -> bool:
+        """Whether the rate of requests is so limited that a case tries one of several that are alike."""
+        return self.client.budget.tight
+
+    def pause_s(self, usual_s: float) -> float:
+        """How long to wait before the next of many calls: longer where requests are counted."""
+        return max(usual_s, RATIONED_POLL_S) if self.client.budget.rationed else usual_s
 
     @property
     def bound_s(self) -> float:

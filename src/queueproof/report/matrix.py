@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from queueproof.evidence.results import Outcome, RequirementResult, Results
 from queueproof.evidence.run import MANIFEST, RESULTS, Manifest, RunDirectory
 from queueproof.report import words
 from queueproof.report.again import command_of, harmless
+from queueproof.report.cards import Group, build_cards
 from queueproof.report.text import count, plain
 
 # What a target may say of itself, in the order in which it names it; addresses and keys are told elsewhere.
@@ -54,17 +56,16 @@ class Implementation:
         seen = Counter(result.outcome for result in self.results.requirements)
         return {outcome: seen[outcome] for outcome in Outcome if seen[outcome]}
 
+    @cached_property
+    def groups(self) -> dict[str, Group]:
+        """Where each requirement stands, as its own report says it."""
+        cards, _ = build_cards(self.results.requirements, (), self.manifest)
+        return {card.id: card.group for card in cards}
+
     @property
     def broken(self) -> list[str]:
-        """Failed requirements that gate, without known failures."""
-        known = catalogue()
-        return [
-            result.id
-            for result in self.results.requirements
-            if result.outcome is Outcome.FAILED
-            and not result.known_failure
-            and (result.id not in known or known[result.id].gates)
-        ]
+        """Failed requirements that gate: no known failure, and nothing that is only told."""
+        return [name for name, group in self.groups.items() if group is Group.NEW]
 
     @property
     def identity(self) -> str:

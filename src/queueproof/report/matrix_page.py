@@ -6,9 +6,10 @@ from typing import Final
 from markupsafe import Markup
 
 from queueproof.errors import UsageError
-from queueproof.evidence.results import Outcome
+from queueproof.evidence.results import Outcome, RequirementResult
 from queueproof.report import words
 from queueproof.report.badge import badge
+from queueproof.report.cards import Group
 from queueproof.report.contract_page import contract_page
 from queueproof.report.markdown import code, text
 from queueproof.report.matrix import Implementation, Matrix
@@ -67,6 +68,7 @@ def page(matrix: Matrix) -> str:
         .get_template("matrix.html.j2")
         .render(
             matrix=matrix,
+            known=Group.KNOWN,
             sentence=sentence(matrix),
             signs=words.SIGNS,
             names=words.NAMES,
@@ -98,9 +100,7 @@ def markdown(matrix: Matrix) -> str:
     blocks = ["# Implementations against the contract", text(sentence(matrix)), _identities(matrix)]
     lines = [f"| Requirement | {' | '.join(heads)} |", f"| --- |{' --- |' * len(heads)}"]
     for row in matrix.rows:
-        cells = " | ".join(
-            f"{words.SIGNS[cell.outcome]} {words.NAMES[cell.outcome]}" if cell else "· not tried" for cell in row.cells
-        )
+        cells = " | ".join(_cell(each, cell) for each, cell in zip(matrix.implementations, row.cells, strict=True))
         lines.append(f"| {code(row.id)} {row.level}, {text(row.profile)} | {cells} |")
     blocks += ["## Requirements", "\n".join(lines)]
     if matrix.observations:
@@ -111,6 +111,13 @@ def markdown(matrix: Matrix) -> str:
             lines.append(f"| {code(seen.id)} {text(seen.statement, 300)} | {differs} | {values} |")
         blocks += ["## Observations", "\n".join(lines)]
     return "\n\n".join(blocks) + "\n"
+
+
+def _cell(each: Implementation, cell: RequirementResult | None) -> str:
+    if cell is None:
+        return "· not tried"
+    known = " (known)" if each.groups[cell.id] is Group.KNOWN else ""
+    return f"{words.SIGNS[cell.outcome]} {words.NAMES[cell.outcome]}{known}"
 
 
 def _identities(matrix: Matrix) -> str:

@@ -18,7 +18,9 @@ from queueproof.verdict.objectives import Objective
 TAKEN: Final = 0.99
 # … and of which no more than this piles up, over and above what the scenario itself holds back.
 PILED: Final = 0.02
-FEWEST_PILED: Final = 20  # messages: below it a backlog breathes
+# … and a backlog breathes: what comes in a quarter of a second, or twenty messages, is no growth.
+BREATH_S: Final = 0.25
+FEWEST_PILED: Final = 20
 # A percentile is worth stating when so many samples lie beyond it: then it moves by a fifth between equal windows.
 BEYOND: Final = 20
 SHORTEST_S: Final = 5.0
@@ -107,7 +109,8 @@ def _piled_up(results: Results, held_back: float) -> str:
     early, late = sum(seconds[:third]) / third, sum(seconds[-third:]) / third
     grown = late - early
     span_s = len(seconds) - third
-    share = grown / (sent / duration_s * span_s) if sent else 0.0
-    if grown > FEWEST_PILED and share > PILED + held_back:
+    rate = sent / duration_s
+    share = grown / (rate * span_s) if sent else 0.0
+    if grown > max(FEWEST_PILED, BREATH_S * rate) and share > PILED + held_back:
         return f"the backlog grew by {grown / span_s:,.0f} messages a second: it would not be carried for long"
     return ""
