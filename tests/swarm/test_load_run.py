@@ -261,3 +261,34 @@ def test_two_processes_stopped_in_the_middle_of_slow_requests_count_what_the_ser
     own = history.calls.filter(pl.col("op") < 1 << 40)
     for verb in ("claim", "complete"):
         assert results.verbs[verb]["count"] + own.filter(pl.col("verb") == verb).height == served[verb]
+
+
+def workers_of(run: str) -> list[int]:
+    """Processes of this run that Locust has forked."""
+    pids = [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/cmdline") if run in _command_line(path)]
+    parents = {pid: int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in pids}
+    return [pid for pid, parent in parents.items() if parent in pids]
+
+
+def _command_line(path: Path) -> str:
+    try:
+        return path.read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def test_a_worker_that_is_killed_fails_the_run(serve: Make, scenario: Make, tmp_path: Path) -> None:
+    """Locust goes on without it; we do not: what it did last is not known."""
+    killed: list[int] = []
+
+    def kill(line: Any) -> None:
+        if line["phase"] == "load" and line["published"] > 30 and not killed:
+            killed.append(workers_of(str(tmp_path / "run"))[0])
+            os.kill(killed[0], signal.SIGKILL)
+
+    options = LoadOptions(scenario=scenario(60), processes=2, out=tmp_path / "run")
+    done = run_load(options, url=serve(), api_key="", judge=judge, live=kill)
+    assert done.results.exit_code == 5
+    assert "has vanished: what it did last is not known" in done.results.summary
+    assert read_history(done.directory.path).calls.filter(_publishes()).height > 30
+    assert left_over(done.directory.manifest().run) == []
