@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 S = 1_000_000_000  # ns
 HOLD_S = 120
-BODIES, DEEP, CHAIN = 40, 150, 45
+BODIES, DEEP, CHAIN = 30, 150, 45
 PUBLISHERS = 6
 # What parsers, templates, databases and old encodings have read into plain text.
 HAZARDS = (

@@ -273,14 +273,16 @@ async def test_what_ends_during_a_pause_comes_after_it(case: Case) -> None:
     queue = await case.lasting_queue()
     held = await queue.publish()
     await queue.take_one(held)
-    moment = (datetime.now(UTC) + timedelta(seconds=2)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    due = datetime.now(UTC) + timedelta(seconds=5)  # far enough for the pause to be there first
+    moment = due.strftime("%Y-%m-%dT%H:%M:%SZ")
     try:
         delayed = [await queue.publish(root="delay", delay_until=moment)]
     except Blocked as end:
         if end.root != "delay":
             raise
         delayed = []
-    await paused_and_resumed(case, queue, for_s=case.world.dialect.timeout_s + 1.5)
+    left_s = (due - datetime.now(UTC)).total_seconds()
+    await paused_and_resumed(case, queue, for_s=max(left_s, case.world.dialect.timeout_s) + 1.0)
     await queue.take(
         held, *delayed, batch_size=5, root="SAME-3",
         doing="a message whose hold or delay ended during a pause was not handed out after it",
