@@ -39,6 +39,7 @@ lint: $(STAMP) ## check style, types and the import rule
 
 bench: $(STAMP) ## measure what the documentation claims, as ratios taken in one run
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	$(BIN)/python -m fixtures.coverage
 
 serve: $(STAMP) ## start the reference server on port 8000
 	$(BIN)/queueproof serve $(ARGS)

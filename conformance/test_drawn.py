@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 S = 1_000_000_000  # ns
 HOLD_S = 120
-BODIES, DEEP, CHAIN = 40, 150, 45
+BODIES, DEEP, CHAIN = 30, 150, 45
 PUBLISHERS = 6
 # What parsers, templates, databases and old encodings have read into plain text.
 HAZARDS = (
@@ -62,7 +62,8 @@ async def test_drawn_bodies_come_back(case: Case) -> None:
     queue = await case.queue()
     few = 8 if case.world.client.budget.rate_limited else BODIES
     sent: list[Message] = []
-    for value in drawn(json_values(), BODIES, case.world.seed)[:few]:
+    chosen: list[Any] = [list(HAZARDS), dict.fromkeys(HAZARDS, 1), ["".join(HAZARDS[:20])]]
+    for value in [*chosen, *drawn(json_values(), BODIES, case.world.seed)][:few]:
         try:
             sent.append(await queue.publish(lambda token, value=value: {"qp": token, "v": value}, root=UNDOCUMENTED))
         except Blocked as end:
@@ -234,6 +235,31 @@ async def test_a_deep_queue_keeps_everything(case: Case) -> None:
                 seen="two claims returned it", proof=double_hold(first, delivery),
                 evidence=(delivery.message.publish, first.claim, delivery.claim),
             )  # fmt: skip
+
+
+@proves("LOSS-1")
+async def test_a_lifetime_is_its_own(case: Case) -> None:
+    """LOSS-1: A message whose publish was acknowledged MUST NOT be lost before it is completed or expires.
+
+    A message that lives for a second is left alone; those that live for two minutes, for an hour, or for ever are
+    claimed four seconds later all the same.
+    """
+    queue = await case.queue()
+    lasting = [await queue.publish()]
+    for seconds in (1, 120, 3600):
+        try:
+            message = await queue.publish(root=UNDOCUMENTED, ttl_seconds=seconds)
+        except Blocked as end:
+            raise NotSupported(f"publish takes no ttl_seconds: {end.summary}", evidence=end.evidence) from end
+        lasting += [message] if seconds > 1 else []
+    lasting.append(await queue.publish())
+    begun = time.monotonic()
+    await asyncio.sleep(4.0)
+    found = await queue.claim(10, HOLD_S)
+    if time.monotonic() > begun + 60:
+        raise Disturbed("it took so long that a lifetime may be over")
+    missing = [message for message in lasting if not found.of(message)]
+    await queue.take(*missing, batch_size=10, timeout_s=HOLD_S, root="LOSS-1")
 
 
 @proves("DLQ-1")

@@ -75,7 +75,7 @@ async def test_a_completion_whose_answer_was_lost(case: Case) -> None:
     """
     queue = await case.lasting_queue()
     messages = await queue.publish_many(MANY + 1)
-    hold_s = max(SHORT_HOLD_S, case.world.dialect.timeout_s)
+    hold_s = max(SHORT_HOLD_S, case.world.dialect.timeout_s) + case.world.room_s(3 * MANY)
     latest = {d.message: d for d in await queue.take(*messages, batch_size=MANY + 1, timeout_s=hold_s)}
     control, *done = messages
     held = [latest[message] for message in done]

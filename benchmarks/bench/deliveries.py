@@ -18,7 +18,7 @@ BASE = "/v1/modules/scaiqueue"
 PRODUCERS = 24
 CONSUMERS = 16
 _BATCHES = (1, 2, 3, 7, 10, 25)  # sizes of claims, in turn
-_PATIENCE_S = 60.0  # without any progress: what is missing then is lost
+_PATIENCE_S = 300.0  # without any progress: what is missing then is lost
 _MOST_CONNECTIONS = 400  # the kernel spreads them over the processes by chance
 
 

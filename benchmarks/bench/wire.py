@@ -7,7 +7,8 @@ import msgspec
 from benchmarks.bench.running import Served
 
 _decode = msgspec.json.Decoder().decode
-_ANSWER_S = 30.0  # a server that is killed closes its connections at once; this is for one that hangs
+# A server that is killed closes its connections at once; this is for one that hangs, on a machine that is overloaded.
+_ANSWER_S = 300.0
 
 
 class Broken(Exception):  # noqa: N818 -- an answer to the caller: what was asked may have happened

@@ -23,7 +23,7 @@ from queueproof.drive.client import Client
 from queueproof.drive.engine import CaseSpec, Ended, run_cases
 from queueproof.drive.identity import ask, capabilities
 from queueproof.drive.interruption import interruptible, until
-from queueproof.drive.limits import RequestBudget
+from queueproof.drive.limits import Rate, RequestBudget
 from queueproof.drive.noise import LagMeter, certificate
 from queueproof.drive.observe import observing
 from queueproof.drive.preflight import check_target
@@ -71,6 +71,7 @@ class Settings:
     seed: int = DEFAULT_SEED
     shrink: bool = True
     webhook_host: str = ""
+    rate: Rate | None = None  # how often requests may be sent; None: as often as the server lets us
     fail_on: str = "must"
     allow_inconclusive: bool = False
     required: Sequence[str] = ()  # capabilities that must be there
@@ -165,7 +166,7 @@ async def _against(
 ) -> tuple[Results, list[Ended], QueueproofError | None]:
     writer = HistoryWriter(directory.path / HISTORY, run=run)
     recorder = Recorder(writer, secrets=(target.key, *target.keys.values()))
-    client = Client(target.url, target.key, recorder=recorder, budget=RequestBudget(), run=run)
+    client = Client(target.url, target.key, recorder=recorder, budget=RequestBudget(rate=settings.rate), run=run)
     ledger = Ledger(directory.path / LEDGER)
     world = World(
         run=run,
@@ -188,7 +189,7 @@ async def _against(
             try:
                 await until(interrupted, check_target(world))
                 says = await until(interrupted, ask(client)) or {}
-                async with observing(world, questions() if settings.observe else ()) as looks:
+                async with observing(world, questions() if settings.observe and not world.thrift else ()) as looks:
                     ended = await until(interrupted, run_cases(world, specs, meter, done=done)) or []
                     observed = await until(interrupted, looks.end()) or looks.told()
                 await until(interrupted, sweep(world))

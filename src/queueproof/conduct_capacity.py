@@ -3,6 +3,7 @@
 No number is named for a server whose core conformance is red: how fast wrong answers come is no capacity.
 """
 
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,7 +16,7 @@ from queueproof.drive.runner import run_suite, working_path
 from queueproof.drive.target import Target, open_target_blocking
 from queueproof.errors import ExitCode, QueueproofError, UsageError
 from queueproof.evidence.results import SCHEMA, Results, Verdict
-from queueproof.evidence.run import RunDirectory, manifest_of, new_run_id
+from queueproof.evidence.run import MANIFEST, RunDirectory, manifest_of, new_run_id
 from queueproof.report.write import write_reports
 from queueproof.swarm import scenario as scenarios
 from queueproof.verdict import load_judge, objectives, scaling, window
@@ -77,6 +78,9 @@ def capacity(
     run = new_run_id()
     beside = [_earlier(path) for path in options.beside]
     directory = RunDirectory.create(options.out, "capacity", run)
+    for stale in [*directory.path.glob("windows/*"), directory.path / "conformance"]:
+        if (stale / MANIFEST).is_file():  # of an earlier search in the same place
+            shutil.rmtree(stale)
     shown = {name: value for name, value in asdict(options).items() if value not in (None, (), False) and name != "out"}
     shown = {name: str(value) if isinstance(value, Path) else value for name, value in shown.items()}
     shown["beside"] = [str(path) for path in options.beside]

@@ -8,11 +8,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from queueproof.drive import nemesis
-from queueproof.drive.load_runner import Ended, LiveLine, LoadOptions, LoadRun, run_load
+from queueproof.drive.load_runner import Ended, LoadOptions, LoadRun, run_load
 from queueproof.drive.proxy import Proxy
 from queueproof.drive.target import Target, open_target_blocking
 from queueproof.errors import UsageError
 from queueproof.evidence.results import Results
+from queueproof.report.live import LiveView
 from queueproof.report.write import write_reports
 from queueproof.swarm import scenario
 from queueproof.verdict import load_judge, objectives
@@ -41,22 +42,20 @@ def load(options: LoadOptions, *, url: str = "", kind: str = "", key: str = "", 
     with (
         open_target_blocking(url=url, kind=kind, key=key, log=None, strike=bool(strikes)) as target,
         _proxy(target, options.nemesis) as proxy,
+        contextlib.closing(LiveView()) as live,
     ):
         acts = nemesis.acts(options.nemesis, server=target.server, restart_cmd=options.restart_cmd, proxy=proxy)
-        live = LiveLine() if sys.stderr.isatty() else None
         run = run_load(
             options,
             url=proxy.url if proxy is not None else target.url,
             api_key=target.key,
             judge=judge,
-            live=live,
+            live=live if sys.stderr.isatty() else None,
             abort=abort,
             target=_described(target),
             command=command,
             nemesis=nemesis.Nemesis(strikes, acts) if strikes else None,
         )
-        if live is not None:
-            live.close()
     write_reports(run.directory.path)
     return run
 

@@ -18,6 +18,7 @@ from queueproof.conduct import Ran, Settings, conformance
 from queueproof.contract.capabilities import declared, with_declared
 from queueproof.contract.requirements import Requirement, select
 from queueproof.drive.engine import CaseSpec
+from queueproof.drive.limits import read_rate
 from queueproof.drive.target_file import TargetFile, read_target_file
 from queueproof.drive.world import DEFAULT_SEED, DEFAULT_SLACK_S, KEY_NAMES
 from queueproof.errors import ExitCode, QueueproofError
@@ -26,6 +27,7 @@ from queueproof.gate import open_gate
 from queueproof.report.cards import Card
 from queueproof.report.progress import Progress
 from queueproof.report.terminal import render_card, show
+from queueproof.verdict.expectations import EXCUSED
 
 _RAN: pytest.StashKey[Ran] = pytest.StashKey()
 _ERROR: pytest.StashKey[QueueproofError] = pytest.StashKey()
@@ -36,6 +38,7 @@ _WORDS = {
     Outcome.NOT_RUN: ("not run", "-", "NOT RUN"),
     Outcome.INCONCLUSIVE: ("inconclusive", "?", "INCONCLUSIVE"),
     Outcome.BLOCKED: ("blocked", "b", "BLOCKED"),
+    Outcome.FAILED: ("known", "k", "KNOWN"),  # a failure that was expected, or is too new to gate
 }
 
 
@@ -48,7 +51,7 @@ class CaseCrashedError(Exception):
 
 
 class NoOutcome(Skipped):
-    """A case that neither passed nor failed; `outcome` says which of the four it is."""
+    """A case that neither passed nor failed, or failed as was expected; `outcome` says which it is."""
 
     def __init__(self, outcome: Outcome, why: str) -> None:
         super().__init__(why, _use_item_location=True)
@@ -74,6 +77,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     text("--qp-slack", type=float, default=DEFAULT_SLACK_S, metavar="SECONDS", help="allowed beyond a timeout")
     text("--qp-seed", type=int, default=DEFAULT_SEED, metavar="N", help="what plans, bodies and keys are drawn from")
     text("--qp-webhook-host", default="", metavar="NAME", help="how the target reaches this machine, for events")
+    text("--qp-rate-limit", default="", metavar="RATE", help="at most so many requests, like 60/min")
     text("--qp-out", type=Path, default=None, metavar="DIR", help="the run directory (default: a new one in reports/)")
     text("--qp-junit", type=Path, default=None, metavar="FILE", help="where junit.xml is copied to")
     text("--qp-command", default="", help="how to run the same again, for the report")
@@ -116,6 +120,7 @@ class CaseItem(pytest.Item):
         self.spec = spec
         self.result: CaseResult | None = None
         self.card = ""
+        self.excuse = ""  # why its failure does not gate
         self.add_marker(pytest.mark.requirement(spec.requirement))
         self.user_properties.append(("requirement", spec.requirement))
 
@@ -124,6 +129,8 @@ class CaseItem(pytest.Item):
             raise NoOutcome(Outcome.NOT_RUN, "the run ended before it")
         outcome, summary = self.result.outcome, self.result.summary
         self.user_properties.append(("outcome", outcome.value))
+        if outcome is Outcome.FAILED and self.excuse:
+            raise NoOutcome(outcome, f"{self.excuse}: {summary}")
         if outcome is Outcome.FAILED:
             raise CaseFailedError(summary)
         if outcome is Outcome.HARNESS_ERROR:
@@ -196,9 +203,13 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 def _report(session: pytest.Session, cases: list[CaseItem], ran: Ran) -> None:
     results = {result.name: result for result in ran.cases}
     cards = {card.id: card for card in ran.story.cards} if ran.story else {}
+    excused = {
+        one.id: one.known_failure or one.remark for one in ran.results.requirements if one.expectation in EXCUSED
+    }
     for item in cases:
         item.result = results.get(item.spec.name)
         if item.result is not None and item.result.outcome is Outcome.FAILED:
+            item.excuse = excused.get(item.spec.requirement, "")
             item.card = _card(cards.get(item.spec.requirement))
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
         if session.shouldstop:
@@ -225,6 +236,7 @@ def _settings(config: pytest.Config) -> Settings:
         slack_s=option("--qp-slack"),
         seed=option("--qp-seed"),
         webhook_host=option("--qp-webhook-host"),
+        rate=read_rate(option("--qp-rate-limit")) if option("--qp-rate-limit") else None,
         fail_on=option("--qp-fail-on"),
         observe=not option("--qp-requirement"),  # one promise is looked at alone, and quickly
         allow_inconclusive=option("--qp-allow-inconclusive"),
@@ -238,7 +250,7 @@ def _settings(config: pytest.Config) -> Settings:
             "profile": option("--qp-profile"),
             "requirement": option("--qp-requirement"),
             "require": list(_required(config)),
-            "expectations": str(option("--qp-expectations") or ""),
+            "expectations": option("--qp-expectations").name if option("--qp-expectations") else "",
             "slack_s": option("--qp-slack"),
             "seed": option("--qp-seed"),
             "fail_on": option("--qp-fail-on"),

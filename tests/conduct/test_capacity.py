@@ -91,6 +91,16 @@ def test_the_answer_stands_in_its_directory(windows: Any, tmp_path: Path) -> Non
     assert "windows/01-100/report.html" in render(run.path, "html")
 
 
+def test_a_second_search_in_one_place_leaves_nothing_of_the_first(windows: Any, tmp_path: Path) -> None:
+    windows(carried(400))
+    first = search(tmp_path)
+    windows(carried(30))
+    second = search(tmp_path)
+    kept = {path.name for path in (tmp_path / "run" / "windows").iterdir()}
+    assert kept == {Path(probe["directory"]).name for probe in second.capacity["probes"]}
+    assert first.capacity["rate"] != second.capacity["rate"]
+
+
 def test_several_processes_give_a_law(windows: Any, tmp_path: Path) -> None:
     windows(lambda options: {"met": (options.rate or 0) <= {1: 400, 2: 600, 4: 700}[options.processes]})
     found = search(tmp_path, processes=(1, 2, 4))

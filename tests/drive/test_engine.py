@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 from drive_server import client_of, http, scripted
 
+from queueproof.contract import wire
 from queueproof.drive import engine
 from queueproof.drive.case import Case
 from queueproof.drive.cleanup import Ledger
@@ -217,3 +218,19 @@ class TestPersist:
     ) -> None:
         result = await self.persisted(*says, requirement=requirement, monkeypatch=monkeypatch)
         assert (result.outcome, result.root) == (expected, root), result.summary
+
+
+async def test_a_verb_that_is_absent_is_named() -> None:
+    """Only one that never answered otherwise in the case; what the case itself says is kept."""
+
+    async def probing(case: Case) -> None:
+        for verb in ("release", "extend", "extend"):
+            await case.send(getattr(wire, verb)("s", "m", **({"visibility_timeout_s": 5} if verb == "extend" else {})))
+        raise NotSupported("it is not there", lacks=("dead-letter",))
+
+    says = [http({}, status=404), http({}, status=404), http({"data": {}})]
+    async with scripted(*says) as server, client_of(server.url) as (client, _):
+        world = World(run="r", client=client, ledger=Ledger())
+        spec = CaseSpec(name="test_x.py::test_x", requirement="VIS-5", function=probing)
+        [ended] = await run_cases(world, [spec], LagMeter())
+    assert ended.result.lacks == ("dead-letter", "release")

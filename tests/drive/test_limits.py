@@ -7,7 +7,8 @@ import pytest
 
 from queueproof.contract.wire import Answer
 from queueproof.drive import limits
-from queueproof.drive.limits import DEFAULT_PAUSE_S, IN_FLIGHT, LONGEST_PAUSE_S, RequestBudget
+from queueproof.drive.limits import DEFAULT_PAUSE_S, IN_FLIGHT, LONGEST_PAUSE_S, Rate, RequestBudget, read_rate
+from queueproof.errors import UsageError
 
 
 class Clock:
@@ -209,3 +210,97 @@ class TestSilence:
 
         monkeypatch.setattr(limits.asyncio, "sleep", prolonging)
         assert await slept_after(budget, clock) == [5.0, 2.0]
+
+
+class TestRate:
+    """A limited rate is kept in every window, and part of it is kept for what is urgent."""
+
+    @pytest.mark.parametrize(
+        ("text", "rate"),
+        [
+            ("60/min", Rate(requests=60, per_s=60)),
+            (" 60 / m ", Rate(requests=60, per_s=60)),
+            ("25/s", Rate(requests=25, per_s=1)),
+            ("1000/h", Rate(requests=1000, per_s=3600)),
+            ("100/30s", Rate(requests=100, per_s=30)),
+            ("0.5/sec", Rate(requests=0.5, per_s=1)),
+        ],
+    )
+    def test_spelt(self, text: str, rate: Rate) -> None:
+        assert read_rate(text) == rate
+
+    @pytest.mark.parametrize(
+        "text", ["", "60", "60/", "/s", "0/s", "5/0s", "-1/s", "1e3/s", "60/fortnight", "sixty/min"]
+    )
+    def test_misspelt(self, text: str) -> None:
+        with pytest.raises(UsageError) as caught:
+            read_rate(text)
+        assert "60/min" in caught.value.hint
+
+    @pytest.mark.parametrize(("requests", "per_s"), [(60, 60), (25, 1), (5, 1), (1, 1), (3, 10)])
+    @pytest.mark.parametrize("urgent", [True, False])
+    async def test_no_window_holds_more(self, clock: Clock, requests: float, per_s: float, urgent: bool) -> None:
+        budget = RequestBudget(rate=Rate(requests=requests, per_s=per_s))
+        sent: list[float] = []
+        for _ in range(200):
+            async with budget.slot(urgent=urgent):
+                sent.append(clock.now)
+        for at in sent:
+            assert sum(at <= other < at + per_s for other in sent) <= requests
+        assert 200 / (sent[-1] - sent[0]) >= 0.45 * requests / per_s
+
+    async def test_the_last_tokens_are_for_what_is_urgent(self, clock: Clock) -> None:
+        budget = RequestBudget(rate=Rate(requests=60, per_s=60))
+        urgent, begun = 0, clock.now
+        while clock.now == begun:
+            async with budget.slot():
+                pass
+        clock.now = begun = clock.now + 0.001
+        while clock.now == begun:
+            async with budget.slot(urgent=True):
+                urgent += clock.now == begun
+        assert urgent >= 2
+
+    async def test_what_must_overlap_is_saved_up_for(self, clock: Clock) -> None:
+        budget = RequestBudget(rate=Rate(requests=60, per_s=60))
+        for _ in range(10):
+            async with budget.slot(urgent=True):
+                pass
+        await budget.save_up(6)
+        begun = clock.now
+        for _ in range(6):
+            async with budget.slot(burst=True):
+                assert clock.now == begun
+
+    async def test_saving_up_costs_nothing_without_a_limit(self, clock: Clock) -> None:
+        await RequestBudget().save_up(100)
+        assert clock.slept == []
+
+    def test_an_announced_limit_is_learnt(self) -> None:
+        budget = RequestBudget()
+        assert (budget.rate, budget.tight, budget.rationed) == (None, False, False)
+        budget.learn(limited(200, x_scaigrid_ratelimit_limit="60", x_scaigrid_ratelimit_remaining="59"))
+        assert budget.rate == Rate(requests=60, per_s=60)
+        assert (budget.tight, budget.rationed) == (True, True)
+        budget.learn(limited(200, x_ratelimit_limit="60", x_ratelimit_remaining="59", x_ratelimit_reset="2"))
+        assert budget.rate == Rate(requests=60, per_s=2)
+        assert not budget.tight
+
+    def test_a_limit_that_the_user_gave_is_kept(self) -> None:
+        budget = RequestBudget(rate=Rate(requests=10, per_s=1))
+        budget.learn(limited(200, x_ratelimit_limit="600", x_ratelimit_remaining="59"))
+        assert budget.rate == Rate(requests=10, per_s=1)
+
+    @pytest.mark.parametrize("value", ["nan", "inf", "0", "-5", "many", "1000000"])
+    def test_no_limit_at_all(self, value: str) -> None:
+        budget = RequestBudget()
+        budget.learn(limited(200, x_ratelimit_limit=value, x_ratelimit_remaining="59"))
+        assert budget.rate is None
+
+    def test_a_refusal_in_spite_of_it_makes_it_slower(self, clock: Clock) -> None:
+        budget = RequestBudget()
+        told = {"x_ratelimit_limit": "60", "x_ratelimit_reset": "60"}
+        budget.learn(limited(200, **told))
+        for _ in range(3):  # of one silence
+            budget.learn(limited(429, retry_after="5", **told))
+        assert budget.rate == Rate(requests=54, per_s=60)

@@ -42,7 +42,7 @@ async def observed(server: Server, observers: Any = None) -> tuple[Observation, 
 
 
 SERVERS = (
-    *("pocket", "release_refunds_attempt", "release_backs_off", "lapse_dead_letters", "extend_adds"),
+    *("pocket", "release_refunds_attempt", "lapse_dead_letters", "extend_adds"),
     *("late_complete_accepted", "draining_serves_nothing", "delayed_not_counted", "depth_counts_pending_only"),
     *("lists_have_items", "dead_letter_has_new_id", "undocumented_verbs_404", "deadline_only_orders"),
 )
@@ -79,7 +79,6 @@ def test_pocket_answers_them_all(told: Mapping[str, Mapping[str, Any]]) -> None:
     ("server", "statement"),
     [
         ("release_refunds_attempt", "release refunds the attempt"),
-        ("release_backs_off", "a released message is back"),
         ("lapse_dead_letters", "a message whose last allowed delivery lapses"),
         ("extend_adds", "extend counts from"),
         ("late_complete_accepted", "completing after the timeout, before anyone claimed it again, is answered"),

@@ -182,3 +182,46 @@ class TestDirectory:
         (tmp_path / "history-0.ndjson").mkdir()
         with pytest.raises(CorruptRunError, match="cannot be read"):
             read_history(tmp_path)
+
+
+class TestShapes:
+    """What many records share is told once."""
+
+    SHAPE = (
+        b'{"record":"shape","number":1,"of":"invoke","names":["op","at_ns","token","body"],'
+        b'"common":{"verb":"publish","queue":"q","timeout_s":1.5}}\n'
+    )
+    ANSWER = (
+        b'{"record":"shape","number":2,"of":"return","names":["op","at_ns","message"],'
+        b'"common":{"result":"ok","status":200,"state":"pending"}}\n'
+    )
+
+    def test_brief_lines_are_records_like_any_other(self, tmp_path: Path) -> None:
+        path = tmp_path / "history-1.ndjson"
+        path.write_bytes(self.SHAPE + self.ANSWER + b'[1,7,10,"qp.r.1","d\\"1"]\n[2,7,20,"m1"]\n[1,8')
+        assert list(read_records(path)) == [
+            Invoke(op=7, at_ns=10, verb="publish", queue="q", token="qp.r.1", body='d"1', timeout_s=1.5),
+            Return(op=7, at_ns=20, result=Result.OK, status=200, state="pending", message="m1"),
+        ]
+
+    @pytest.mark.parametrize(
+        ("line", "words"),
+        [
+            (b"[3,1,2]", "shape is not known"),
+            (b"[]", "shape is not known"),
+            (b"[1,7,10]", "not as many values"),
+            (b'[1,7,"10","t","d"]', "another type"),
+            (b"[1,7,10,5,6]", "another type"),
+            (b"[[1]]", "Expected"),
+            (b'{"record":"shape","number":5,"of":"mark","names":[],"common":{}}', "no records"),
+            (b'{"record":"shape","number":5,"of":"invoke","names":["op","at_ns"],"common":{"colour":"red"}}', "colour"),
+            (b'{"record":"shape","number":5,"of":"invoke","names":["op"],"common":{"verb":"claim"}}', "at_ns"),
+            (b'{"record":"shape","number":5,"of":"return","names":["op","at_ns"],"common":{"result":"fine"}}', "fine"),
+        ],
+    )
+    def test_what_is_no_record_is_refused_with_its_line(self, line: bytes, words: str, tmp_path: Path) -> None:
+        path = tmp_path / "history-1.ndjson"
+        path.write_bytes(self.SHAPE + line + b"\n")
+        with pytest.raises(CorruptRunError, match="line 2") as refused:
+            list(read_records(path))
+        assert words in refused.value.message

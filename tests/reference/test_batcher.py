@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from scaiqueue_reference.store.batcher import Batcher
+from scaiqueue_reference.batcher import Batcher
 
 
 class _Disk:

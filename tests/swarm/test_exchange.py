@@ -166,7 +166,7 @@ def test_a_full_disk_ends_the_run_with_a_clear_word(serve: Make, load: Make, mon
     monkeypatch.setattr("queueproof.swarm.ledger.os.posix_fallocate", fallocate)
     told = load(serve(), stages=[{"rate": 100, "duration": 60}]).run("one")
     assert any("history could not be written: No space left" in problem for problem in told["problems"])
-    assert told["verbs"]["publish"]["count"] < 50
+    assert told["verbs"]["publish"]["count"] < 500  # of 6,000
 
 
 def test_a_mistake_of_ours_is_told_as_such(serve: Make, load: Make, monkeypatch: pytest.MonkeyPatch) -> None:

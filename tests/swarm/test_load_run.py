@@ -1,15 +1,18 @@
 """A load as the command line starts it: Locust in a child, with workers, signals, and a verdict at the end."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from queueproof import conduct_load
@@ -17,6 +20,7 @@ from queueproof.drive import load_runner
 from queueproof.drive.load_runner import Ended, LoadOptions, run_load
 from queueproof.errors import UsageError
 from queueproof.evidence.history import read_history
+from queueproof.evidence.latency import merged, read_logs
 from queueproof.evidence.results import Results
 from queueproof.verdict import load_judge, objectives
 
@@ -89,8 +93,6 @@ def test_two_processes_count_what_the_server_counted(serve: Make, scenario: Make
 
 
 def _publishes() -> Any:
-    import polars as pl
-
     return pl.col("verb") == "publish"
 
 
@@ -226,3 +228,67 @@ def test_a_killed_parent_leaves_no_process(serve: Make, scenario: Make, tmp_path
         time.sleep(0.1)
     assert left_over(run) == []
     assert load_judge.gathered(tmp_path / "run")["interrupted"]
+
+
+def test_two_processes_stopped_in_the_middle_of_slow_requests_count_what_the_server_did(
+    serve: Make, tmp_path: Path
+) -> None:
+    """Each answer takes 2 s: what is under way at the stop comes back, and is counted once, everywhere."""
+    path = tmp_path / "slow.toml"
+    path.write_text(SCENARIO.format(duration=60).replace("timeout_s = 2\n", "timeout_s = 10\n").replace("300ms", "4s"))
+    interrupted = False
+
+    def stop(line: Any) -> str:
+        nonlocal interrupted
+        interrupted = interrupted or line["published"] > 40  # with some hundred more under way
+        return "in the middle" if interrupted else ""
+
+    url = serve("slowly")
+    options = LoadOptions(scenario=str(path), processes=2, out=tmp_path / "run")
+    done = run_load(options, url=url, api_key="", judge=judge, abort=stop)
+    results = done.results
+    assert results.load.get("problems") == []
+    with urllib.request.urlopen(f"{url}/count") as answer:  # what the server did
+        served = json.load(answer)["data"]
+    history = read_history(done.directory.path)
+    mine = history.calls.filter(pl.col("op") >= 1 << 40)  # the workers', without preparation and drain
+    for verb in ("publish", "claim", "complete"):
+        calls = mine.filter(pl.col("verb") == verb)
+        entry = results.verbs[verb]
+        assert entry["count"] == calls.height == merged(read_logs(done.directory.path)[verb, "response"]).count
+        assert calls.filter(pl.col("result") != "ok").height == 0
+    assert results.verbs["publish"]["count"] == served["publish"] == results.load["sent"]
+    own = history.calls.filter(pl.col("op") < 1 << 40)
+    for verb in ("claim", "complete"):
+        assert results.verbs[verb]["count"] + own.filter(pl.col("verb") == verb).height == served[verb]
+
+
+def workers_of(run: str) -> list[int]:
+    """Processes of this run that Locust has forked."""
+    pids = [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/cmdline") if run in _command_line(path)]
+    parents = {pid: int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in pids}
+    return [pid for pid, parent in parents.items() if parent in pids]
+
+
+def _command_line(path: Path) -> str:
+    try:
+        return path.read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def test_a_worker_that_is_killed_fails_the_run(serve: Make, scenario: Make, tmp_path: Path) -> None:
+    """Locust goes on without it; we do not: what it did last is not known."""
+    killed: list[int] = []
+
+    def kill(line: Any) -> None:
+        if line["phase"] == "load" and line["published"] > 30 and not killed:
+            killed.append(workers_of(str(tmp_path / "run"))[0])
+            os.kill(killed[0], signal.SIGKILL)
+
+    options = LoadOptions(scenario=scenario(60), processes=2, out=tmp_path / "run")
+    done = run_load(options, url=serve(), api_key="", judge=judge, live=kill)
+    assert done.results.exit_code == 5
+    assert "has vanished: what it did last is not known" in done.results.summary
+    assert read_history(done.directory.path).calls.filter(_publishes()).height > 30
+    assert left_over(done.directory.manifest().run) == []

@@ -1,6 +1,7 @@
 """The sender against servers that answer oddly, slowly, in pieces, or not at all."""
 
 import itertools
+import socket
 import ssl
 import subprocess
 import time
@@ -403,3 +404,66 @@ def test_tls_to_a_plain_server_is_no_connection() -> None:
         call = ask(sender)
         assert call.failure.startswith("could not connect")
         assert not call.reached
+
+
+def test_a_server_that_half_closes_after_its_answer_is_heard_to_the_end() -> None:
+    """The answer counts; the next call takes another connection."""
+
+    def handle(peer: Any, _: Any) -> None:
+        if read_request(peer):
+            peer.sendall(OK)
+            peer.shutdown(socket.SHUT_WR)
+            read_request(peer)
+
+    with serving(handle) as at, sending(f"http://{at}") as sender:
+        first = ask(sender)
+        gevent.sleep(0.02)
+        second = ask(sender)
+        assert (first.status, second.status, sender.opened) == (200, 200, 2)
+
+
+def test_a_connection_that_was_closed_behind_our_back_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub has not yet seen the end when the next request is to leave: it is looked for."""
+    monkeypatch.setattr("queueproof.swarm.sender.DOUBT_NS", 0)
+    peers: list[Any] = []
+
+    def handle(peer: Any, _: Any) -> None:
+        peers.append(peer)
+        while read_request(peer):
+            peer.sendall(OK)
+
+    with serving(handle) as at, sending(f"http://{at}") as sender:
+        assert ask(sender).status == 200
+        (idle,) = sender._idle
+        idle._reader.stop()  # as if the hub were busy
+        peers[0].close()
+        gevent.sleep(0.02)
+        second = ask(sender)
+        assert (second.status, second.failure, sender.opened) == (200, "", 2)
+
+
+def test_half_a_chunk_and_the_end_is_no_answer() -> None:
+    def handle(peer: Any, _: Any) -> None:
+        if read_request(peer):
+            peer.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab")
+            peer.close()
+
+    with serving(handle) as at, sending(f"http://{at}") as sender:
+        call = ask(sender)
+        assert (call.failure, call.reached) == ("truncated answer", True)
+
+
+def test_tls_that_ends_in_the_middle_of_an_answer(certificate: Path) -> None:
+    context = gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+
+    def handle(peer: Any, _: Any) -> None:
+        if read_request(peer):
+            peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+            peer.close()
+
+    trusting = ssl.create_default_context(cafile=str(certificate / "cert.pem"))
+    with serving(handle, ssl_context=context) as at, sending(f"https://{at}", tls=trusting) as sender:
+        call = ask(sender)
+        assert call.failure.startswith("truncated answer")
+        assert call.reached

@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from typing import Any
 
 import httptools
@@ -29,6 +30,7 @@ class Store:
         self.pending: dict[str, list[str]] = {"_dead_letter": []}
         self.numbers = itertools.count(1)
         self.published = 0
+        self.served: Counter[str] = Counter()  # calls by verb
         self.spoiled = 0
         self.last_body: Any = None
 
@@ -101,6 +103,9 @@ class Store:
         return 200, {"data": {"id": identity, "state": message["state"]}}
 
     def answer(self, method: str, path: str, document: Any) -> tuple[int, Any]:
+        if path == "/count":
+            return 200, {"data": self.served}
+        self.served[path.rpartition("/")[2].replace("messages", "publish")] += 1
         parts = path.removeprefix("/v1/modules/scaiqueue/").partition("?")[0].split("/")
         if parts == ["scopes"]:
             return 201, {"data": {"id": "s1", "slug": document["slug"]}}

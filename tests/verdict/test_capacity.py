@@ -206,7 +206,8 @@ def test_what_the_scenario_itself_holds_back_is_no_growth() -> None:
 def test_a_rarer_percentile_needs_more_samples_and_a_longer_window() -> None:
     p99, p50 = (objectives.parse_all([f"e2e.{stat} < 1s"]) for stat in ("p99", "p50"))
     assert (window.samples(p99), window.samples(p50)) == (2000, 40)
-    assert window.length_s(200, 2000, "repeat") == 10.0
+    assert window.length_s(150, 2000, "repeat") == pytest.approx(13.3, abs=0.1)
+    assert window.length_s(2000, 2000, "repeat") == window.SHORTEST_S
     assert window.length_s(200, 2000, "rise") == 5.0
     assert window.length_s(1, 2000, "repeat") == window.LONGEST_S
 

@@ -10,8 +10,9 @@ import pytest
 from queueproof.checks.finding import Finding
 from queueproof.evidence.history import History, HistoryWriter, tabulate
 from queueproof.evidence.latency import Histogram, Interval, IntervalLog, bucket, log_name, summary
-from queueproof.evidence.operation import Clock, Invoke, Item, Result, Return
+from queueproof.evidence.operation import Clock, Invoke, Item, Mark, Result, Return
 from queueproof.evidence.results import Verdict
+from queueproof.report.load import summary as load_summary
 from queueproof.swarm import outcome
 from queueproof.verdict import load_judge
 from queueproof.verdict.load_judge import Ending, judge
@@ -171,3 +172,33 @@ def test_waits_and_lags_are_read_off_the_history() -> None:
     history = tabulate(records)
     assert (queue_wait(history).count, queue_wait(history).max) == (1, Histogram({bucket(20_000): 1}).max)
     assert redelivery_lag(history).counts == {bucket(50_000): 1}
+
+
+@pytest.mark.parametrize(
+    ("back", "load", "wanted", "code", "word"),
+    [
+        (True, LOAD, [], 0, "Nothing was lost"),
+        (True, INVALID, [], 0, "Nothing was lost"),
+        (True, INVALID, ["errors < 90%"], 4, "invalid: too slow"),
+        (False, LOAD, [], 4, "Too little was seen of the fault: kill-server: 0 good answers after it"),
+    ],
+)
+def test_a_fault_is_judged_by_safety_when_enough_was_seen(
+    back: bool, load: dict[str, Any], wanted: list[str], code: int, word: str, tmp_path: Path
+) -> None:
+    """A generator that was late proves no less of what was lost; only objectives need it to be on time."""
+    run(tmp_path, load=load)
+    history = HistoryWriter(tmp_path / "history-2.ndjson", run="r", writer=2)
+    history.write(Mark(at_ns=0, name="load"))
+    for at_ns, phase in ((3000, "start"), (6000, "stop")):
+        history.write(Mark(at_ns=at_ns, name="nemesis", detail=json.dumps({"name": "kill-server", "phase": phase})))
+    for op in range(1, 91):
+        history.write(Invoke(op=op, at_ns=op * 100, verb="claim", queue="q", timeout_s=5.0, limit=1))
+        if op < 30 or (back and op > 60):
+            history.write(Return(op=op, at_ns=op * 100 + 50, result=Result.OK))
+    history.close()
+    results = judge(tmp_path, objectives=parse_all(wanted), check=lambda *_: [], nemesis=["kill-server"])
+    assert results.exit_code == code, results.summary
+    assert word in results.summary
+    assert results.load["nemesis"][0]["calls_during"] == 31
+    assert dict(load_summary(results))["kill-server"].endswith("s without a good answer")

@@ -76,6 +76,14 @@ def conformance(
         str,
         typer.Option(metavar="NAME", help="How the target reaches this machine, for events.", rich_help_panel=VERDICT),
     ] = "",
+    rate_limit: Annotated[
+        str,
+        typer.Option(metavar="RATE", help="At most so many requests, like 60/min or 25/s.", rich_help_panel=TARGET),
+    ] = "",
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Print calls, waits and wall time; send nothing.", rich_help_panel=OUTPUT),
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="The run directory.", rich_help_panel=OUTPUT)] = None,
     junit: Annotated[Path | None, typer.Option(help="A copy of junit.xml.", rich_help_panel=OUTPUT)] = None,
     json: Json = False,
@@ -86,6 +94,9 @@ def conformance(
     """
     from queueproof.contract.capabilities import declared
     from queueproof.contract.requirements import select
+    from queueproof.drive.limits import read_rate
+    from queueproof.drive.plan import plan as planned
+    from queueproof.drive.plan import told
     from queueproof.drive.runner import run_suite, working_path
     from queueproof.drive.target import given, known_kind
     from queueproof.drive.target_file import read_target_file
@@ -94,7 +105,11 @@ def conformance(
 
     more = _after_dashes(context)
     wanted = [name.upper() for name in requirement or []]
-    select(profile, wanted)
+    selected = select(profile, wanted)
+    rate = read_rate(rate_limit) if rate_limit else None
+    if plan:
+        sys.stdout.write(told(planned(selected, rate)))
+        return
     choose("--fail-on", fail_on, ("must", "should"))
     described = read_target_file(target_file)
     required = declared([*(require or []), *described.capabilities])
@@ -119,12 +134,13 @@ def conformance(
     options += [f"--qp-expectations={working_path(expectations)}"] if expectations else []
     options += ["--qp-update-expectations"] if update_expectations else []
     options += [f"--qp-fail-on={fail_on}"]
+    options += [f"--qp-rate-limit={rate_limit}"] if rate_limit else []
     options += ["--qp-allow-inconclusive"] if allow_inconclusive else []
     options += [f"--qp-target={target}"] if target else []
     options += [f"--qp-junit={working_path(junit)}"] if junit else []
     again = _again(
         url=url, target=target, profile=profile, wanted=wanted, required=required, expectations=expectations,
-        fail_on=fail_on, slack=slack, seed=seed, webhook_host=webhook_host,
+        fail_on=fail_on, slack=slack, seed=seed, webhook_host=webhook_host, rate=rate_limit,
     )  # fmt: skip
     options += [f"--qp-command={again}"]
     secrets = {f"QUEUEPROOF_{name.upper()}_KEY": key for name, key in keys.items()}
@@ -145,6 +161,7 @@ def _again(
     slack: float,
     seed: int,
     webhook_host: str,
+    rate: str,
 ) -> str:
     """The same command once more, without keys."""
     words = ["queueproof", "conformance"]
@@ -157,6 +174,7 @@ def _again(
     words += ["--slack", f"{slack:g}"] if slack != 5.0 else []
     words += ["--seed", str(seed)] if seed != 1 else []
     words += ["--webhook-host", webhook_host] if webhook_host else []
+    words += ["--rate-limit", rate] if rate else []
     return shlex.join(words)
 
 

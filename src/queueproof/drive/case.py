@@ -192,7 +192,7 @@ class Case:
             value = await read()
             if last or accept(value):
                 return value
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(self.world.pause_s(0.2))
 
     # ── places ────────────────────────────────────────────────────────────────────────────────────────────────────
 

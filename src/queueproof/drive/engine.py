@@ -5,11 +5,13 @@ fails on it when it does so twice. A case that the network disturbed starts anew
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from queueproof.drive.case import Case
+from queueproof.drive.limits import Rate, RequestBudget
 from queueproof.drive.noise import LagMeter
 from queueproof.drive.outcomes import (
     Blocked,
@@ -27,6 +29,8 @@ from queueproof.evidence.results import CaseResult, Outcome
 TRIES = 10
 # A liveness failure counts when it is seen this often.
 CONFIRMED_AT = 2
+# A case that has begun sends about every second third of a second when it can.
+CASES_A_REQUEST = 3
 # As often a case whose liveness failed while the harness was late is tried once more.
 NOISY_TRIES = 3
 
@@ -55,7 +59,8 @@ async def run_cases(
 
     When cancelled, the cases that have not ended are inconclusive, and their ends are still returned.
     """
-    tasks = [asyncio.create_task(_run(world, spec, meter, done), name=spec.name) for spec in specs]
+    gate = _Gate(world.client.budget)
+    tasks = [asyncio.create_task(_in_turn(gate, world, spec, meter, done), name=spec.name) for spec in specs]
     try:
         await asyncio.gather(*tasks)
     except asyncio.CancelledError:
@@ -63,6 +68,40 @@ async def run_cases(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     return [_ended(task, spec) for task, spec in zip(tasks, specs, strict=True)]
+
+
+def cases_at_once(rate: Rate | None) -> int:
+    """How many cases share a limited rate, so that each gets its calls in time; 0 for all."""
+    return max(1, math.ceil(rate.a_second * CASES_A_REQUEST)) if rate else 0
+
+
+class _Gate:
+    """Lets as many cases begin as the rate, which may become known or change meanwhile, has room for."""
+
+    def __init__(self, budget: RequestBudget) -> None:
+        self._budget = budget
+        self._running = 0
+        self._changed = asyncio.Condition()
+
+    async def __aenter__(self) -> None:
+        async with self._changed:
+            await self._changed.wait_for(self._has_room)
+            self._running += 1
+
+    async def __aexit__(self, *_: object) -> None:
+        async with self._changed:
+            self._running -= 1
+            self._changed.notify_all()
+
+    def _has_room(self) -> bool:
+        return self._running < (cases_at_once(self._budget.rate) or math.inf)
+
+
+async def _in_turn(
+    gate: _Gate, world: World, spec: CaseSpec, meter: LagMeter, done: Callable[[CaseResult], None]
+) -> Ended:
+    async with gate:
+        return await _run(world, spec, meter, done)
 
 
 def _ended(task: "asyncio.Task[Ended]", spec: CaseSpec) -> Ended:

@@ -7,11 +7,12 @@ from typing import Final
 from queueproof.contract import wire
 from queueproof.contract.capabilities import CAPABILITIES
 from queueproof.drive.client import Client
-from queueproof.evidence.results import CaseResult
+from queueproof.evidence.results import CaseResult, Outcome
 
 # Headers in which servers name themselves and their version.
 HEADERS: Final = ("server", "x-powered-by", "x-version", "x-api-version", "x-app-version")
 MEMBERS: Final = ("version", "build", "commit", "service", "name")
+DEAD_LETTER: Final = "dead-letter"
 WITHIN_S: Final = 3.0
 LONGEST: Final = 120
 
@@ -37,13 +38,14 @@ async def ask(client: Client) -> dict[str, str]:
 
 def capabilities(client: Client, cases: Iterable[CaseResult]) -> dict[str, bool]:
     """By name, the capabilities that were seen to work, and those that a case found absent; the others are untold."""
+    cases = list(cases)
     lacking = {verb for case in cases for verb in case.lacks}
+    passed = {case.requirement for case in cases if case.outcome is Outcome.PASSED}
     seen = {}
     for name, capability in CAPABILITIES.items():
-        if name in lacking:
-            seen[name] = False
-        elif capability.verbs & client.worked:
-            seen[name] = True
-        elif capability.verbs & lacking:
-            seen[name] = False
+        shown = bool(capability.verbs & client.worked)
+        if name == DEAD_LETTER:  # no verb's name, but something that a list shows
+            shown = any(one.id in passed for one in capability.requirements)
+        if shown or capability.verbs & lacking:
+            seen[name] = shown and name not in lacking
     return seen

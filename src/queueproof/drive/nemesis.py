@@ -63,7 +63,7 @@ def plan(names: Sequence[str], *, duration_s: float, visibility_timeout_s: float
             raise UsageError(f"there is no nemesis {name!r}", hint=f"choose from {', '.join(NAMES)}")
     lengths = [visibility_timeout_s + BEYOND_S if name == "pause-server" else STRIKE_S for name in names]
     needed_s = sum(lengths) + QUIET_S * (len(names) + 1)
-    if needed_s > duration_s:
+    if names and needed_s > duration_s:
         raise UsageError(
             f"a load of {duration_s:g} s is too short for {', '.join(names)}",
             hint=f"give --duration {needed_s:.0f}s or more",

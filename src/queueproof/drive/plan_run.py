@@ -141,11 +141,13 @@ class PlanRun:
             moment = datetime.now(UTC) + timedelta(seconds=SHORT_DELAY_S if delay == "short" else 3600)
             fields["delay_until"] = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
             states = {"hidden", "pending"}
+        if asked.get("ttl"):
+            fields["ttl_seconds"] = asked["ttl"]
         pad = A_KILOBYTE * asked.get("kilobytes", 0)
         body = (lambda token: {"qp": token, "n": step.message, "pad": pad}) if pad else None
         more = {} if body is None else {"body": body}
         try:
-            root = UNDOCUMENTED if delay else "PUB-1"
+            root = UNDOCUMENTED if delay or asked.get("ttl") else "PUB-1"
             message = await self.queue.publish(root=root, **more, **fields)
         except Blocked as end:
             if end.root != UNDOCUMENTED:

@@ -163,6 +163,7 @@ class _Ideal:
             fields["delay"] = delay
         else:
             self.pending.append(number)
+        fields["ttl"] = draw(st.sampled_from((0, 0, 0, 3600)))
         if fields["key"]:
             self.keyed.append(number)
         return Step(verb="publish", message=number, fields=tuple(fields.items()))

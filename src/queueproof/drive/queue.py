@@ -20,9 +20,8 @@ from queueproof.evidence.operation import Result
 if TYPE_CHECKING:
     from queueproof.drive.case import Case
 
-# Between two claims that came back empty; the second where the server limits the rate of requests.
+# Between two claims that came back empty.
 POLL_S = 0.1
-RATIONED_POLL_S = 0.8
 # "Come later" answers: they say nothing about the request.
 UNAVAILABLE = frozenset({502, 503, 504, 408, 429})
 # Path and fields of fail, release and extend are not documented: a server may want them otherwise.
@@ -319,7 +318,7 @@ class Queue:
 
     def pause_s(self, usual_s: float = POLL_S) -> float:
         """How long to wait before the next of many claims: longer where the server counts requests."""
-        return max(usual_s, RATIONED_POLL_S) if self.world.client.budget.rate_limited else usual_s
+        return self.world.pause_s(usual_s)
 
     def holding(self, *deliveries: Delivery) -> None:
         """Ends the case as disturbed when one of the holds that a judgement rests on may be over by now."""

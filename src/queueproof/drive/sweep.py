@@ -12,7 +12,7 @@ BATCH = 10
 
 async def sweep(world: World) -> None:
     """Claims once from each queue and completes what comes; left out on a server that counts requests."""
-    if world.client.budget.rate_limited:
+    if world.client.budget.rationed:
         return
     await asyncio.gather(*(_look(world, queue) for queue in world.queues))
 

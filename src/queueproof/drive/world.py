@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -19,6 +20,12 @@ DEFAULT_SLACK_S = 5.0
 CADENCE_S = 1.0
 # Two runs draw the same plans unless they are told otherwise, so that they can be compared.
 DEFAULT_SEED = 1
+
+# Between two looks where requests are counted.
+RATIONED_POLL_S = 0.8
+
+# Under a tight limit a case gets a call through about this often (engine.CASES_A_REQUEST share the rate).
+THRIFTY_CALL_S = 3.5
 
 KEY_NAMES = ("view", "publish", "consume", "manage", "foreign")
 
@@ -66,6 +73,19 @@ class World:
     def token(self) -> str:
         """A mark for one published body, unique in the world (wire.token finds it again)."""
         return f"qp.{self.run}.{next(self._numbers)}"
+
+    @property
+    def thrift(self) -> bool:
+        """Whether the rate of requests is so limited that a case tries one of several that are alike."""
+        return self.client.budget.tight
+
+    def room_s(self, calls: int) -> int:
+        """How much longer a hold has to be for that many calls to fit into it under a tight limit; else 0."""
+        return math.ceil(calls * THRIFTY_CALL_S) if self.thrift else 0
+
+    def pause_s(self, usual_s: float) -> float:
+        """How long to wait before the next of many calls: longer where requests are counted."""
+        return max(usual_s, RATIONED_POLL_S) if self.client.budget.rationed else usual_s
 
     @property
     def bound_s(self) -> float:

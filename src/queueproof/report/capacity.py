@@ -97,7 +97,9 @@ def text(story: Story) -> str:
         lines += [f"  {one['count']:>6g} {scaling['over']:22} {one['rate']:>10,.0f}/s" for one in scaling["forecast"]]
     lines += [f"note: {note}" for note in story.notes]
     advice = story.results.advice if story.results else ""
-    return "\n".join([*lines, *([f"→ {advice}"] if advice else []), "", f"{story.path}", ""])
+    return "\n".join(
+        plain(line, 1_000) for line in [*lines, *([f"→ {advice}"] if advice else []), "", f"{story.path}", ""]
+    )
 
 
 def markdown(story: Story) -> str:

@@ -85,7 +85,7 @@ def text(story: Story) -> str:
         sign = "✗ worse" if errors["worse"] else "= same"
         lines.append(f"{sign:10} {'errors':24} {errors['baseline']:>10.2%} → {errors['run']:>10.2%}")
     lines += [f"note: {plain(note, 200)}" for note in told.get("notes") or []]
-    return "\n".join([*lines, "", f"{story.path}", ""])
+    return "\n".join(plain(line, 1_000) for line in [*lines, "", f"{story.path}", ""])
 
 
 def markdown(story: Story) -> str:

@@ -129,7 +129,19 @@ def summary(results: Results) -> list[tuple[str, str]]:
         if number is not None and key in _FACTS:
             name, unit = _FACTS[key]
             pairs.append((name, f"{number:,.6g}{unit}"))
-    return pairs
+    return pairs + [_fault(row) for row in _faults(results)]
+
+
+def _faults(results: Results) -> list[Mapping[str, Any]]:
+    """What was struck during the load (docs/nemesis.md)."""
+    found = results.load.get("nemesis")
+    return [row for row in found if isinstance(row, Mapping)] if isinstance(found, list) else []
+
+
+def _fault(row: Mapping[str, Any]) -> tuple[str, str]:
+    numbers = [_number(row.get(name)) or 0.0 for name in ("from_s", "to_s", "unanswered_s")]
+    name = str(row.get("name", ""))
+    return name, "from {:.1f} to {:.1f} s: {:.1f} s without a good answer".format(*numbers)
 
 
 _FACTS: Final[Mapping[str, tuple[str, str]]] = {
@@ -148,7 +160,8 @@ MET: Final[Mapping[bool | None, str]] = {True: "met", False: "missed", None: "no
 def load_troubles(results: Results) -> list[str]:
     """Why the numbers of a load say nothing, or less than they seem to."""
     told = []
-    for key, before in (("problems", "the harness failed"), ("invalid", "the run is invalid")):
+    late = "the times say little" if _faults(results) and not results.objectives else "the run is invalid"
+    for key, before in (("problems", "the harness failed"), ("invalid", late)):
         reasons = results.load.get(key)
         told += [f"{before}: {reason}" for reason in reasons] if isinstance(reasons, list) else []
     return told

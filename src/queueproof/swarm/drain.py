@@ -42,6 +42,11 @@ class Books:
     unknown_claims: int = 0
     longest_s: float = 0.0  # visibility timeout
 
+    def done(self, message: str, token: str) -> None:
+        """This message is completed, or may be. A dead letter may have an id of its own, but has its token."""
+        if self.missing.pop(message, None) is None and token:
+            self.missing = {one: carried for one, carried in self.missing.items() if carried != token}
+
     @property
     def settled(self) -> bool:
         """Every message that is known to exist is completed, or may be."""
@@ -131,14 +136,17 @@ class Drain:
         self._client.ledger.mark("drained", json.dumps(told))
         if not hurry:
             self._read_missing()
+        # A dead letter that cannot be claimed is where its retries have led, and no backlog.
+        dead = sum(row["state"].startswith("dead") for row in self._rows)
+        told |= {"missing": told["missing"] - dead, "dead_lettered": dead}
         return {**told, "queues": self._queues, "quiet_from_ns": self._quiet_from_ns, "rows": self._rows}
 
     def window_s(self) -> float:
         """How long the queues must stay empty before a missing message can be judged."""
         drain = self._scenario.drain
+        if self.books.settled:  # nothing is owed: what comes back wrongly comes when its lock ends
+            return min((self.books.lock_s + drain.cadence_s) * (1 + CLOCK_MARGIN) + 2 * POLL_S, drain.settle_s)
         lock_s = (self.books.lock_s + drain.cadence_s + drain.slack_s) * (1 + CLOCK_MARGIN) + 2 * POLL_S
-        if self.books.settled:
-            return min(lock_s, drain.settle_s)  # what comes back wrongly mostly comes within a lock
         return (self.books.unknown_claims + 1) * lock_s + self.longest_wait_s
 
     @property
@@ -205,7 +213,7 @@ class Drain:
             self.delivered += 1
             self.books.unsure.discard(delivery.token)
             if self._client.perform(completion(self._ground.scope, delivery.id)).result in MAY_BE_DONE:
-                self.books.missing.pop(delivery.id, None)
+                self.books.done(delivery.id, delivery.token)
         self._last_delivery = time.monotonic()
         self._quiet_from_ns = time.monotonic_ns()
 

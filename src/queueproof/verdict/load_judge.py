@@ -99,6 +99,7 @@ def judge(
     if nemesis and history is not None:
         findings = excused(findings)
         load = {**load, "nemesis": struck(history)}
+        told = {**told, "load": load}
     histograms = {key: merged(intervals) for key, intervals in read_logs(directory).items()}
     if history is not None and history.deliveries.height:
         histograms["queue_wait", "response"] = queue_wait(history)
@@ -200,7 +201,7 @@ def _decide(
         return Verdict.NO_VERDICT, ExitCode.HARNESS, f"The harness failed: {problems[0].strip().splitlines()[-1]}"
     if aborted:
         return Verdict.OBJECTIVES_MISSED, ExitCode.DOES_NOT, f"Ended early: {aborted}"
-    if load.get("invalid"):
+    if load.get("invalid") and (held or not load.get("nemesis")):  # a late generator proves no less of safety
         return Verdict.NO_VERDICT, ExitCode.NO_VERDICT, f"The run is invalid: {load['invalid'][0]}"
     if lacks:
         return Verdict.NO_VERDICT, ExitCode.NO_VERDICT, f"Too little was seen of the fault: {lacks}"

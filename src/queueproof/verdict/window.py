@@ -18,11 +18,16 @@ from queueproof.verdict.objectives import Objective
 TAKEN: Final = 0.99
 # … and of which no more than this piles up, over and above what the scenario itself holds back.
 PILED: Final = 0.02
-FEWEST_PILED: Final = 20  # messages: below it a backlog breathes
+# … and a backlog breathes: what comes in a quarter of a second, or twenty messages, is no growth.
+BREATH_S: Final = 0.25
+FEWEST_PILED: Final = 20
 # A percentile is worth stating when so many samples lie beyond it: then it moves by a fifth between equal windows.
 BEYOND: Final = 20
-SHORTEST_S: Final = 5.0
-LONGEST_S: Final = 12.0
+# A target that queues needs a while until its delay shows: beyond its limit by a share e, it is late by e·T after T
+# seconds, so that an objective of 200 ms hides 2 % in a window of ten seconds, and 4 % in one of five.
+SHORTEST_S: Final = 10.0
+SHORTEST_FAR_S: Final = 5.0
+LONGEST_S: Final = 15.0
 
 
 def samples(objectives: Sequence[Objective]) -> int:
@@ -36,8 +41,9 @@ def samples(objectives: Sequence[Objective]) -> int:
 
 def length_s(rate: float, wanted: int, phase: str) -> float:
     """How long a window lasts: until there are enough samples, within limits; half as long while rates are far off."""
-    enough_s = wanted / rate * (0.5 if phase in {"rise", "fall"} else 1.0)
-    return max(SHORTEST_S, min(LONGEST_S, enough_s))
+    far = phase in {"rise", "fall"}
+    enough_s = wanted / rate * (0.5 if far else 1.0)
+    return max(SHORTEST_FAR_S if far else SHORTEST_S, min(LONGEST_S, enough_s))
 
 
 def read(results: Results, *, rate: float, phase: str, held_back: float = 0.0, detail: Mapping[str, Any]) -> Probe:
@@ -107,7 +113,8 @@ def _piled_up(results: Results, held_back: float) -> str:
     early, late = sum(seconds[:third]) / third, sum(seconds[-third:]) / third
     grown = late - early
     span_s = len(seconds) - third
-    share = grown / (sent / duration_s * span_s) if sent else 0.0
-    if grown > FEWEST_PILED and share > PILED + held_back:
+    rate = sent / duration_s
+    share = grown / (rate * span_s) if sent else 0.0
+    if grown > max(FEWEST_PILED, BREATH_S * rate) and share > PILED + held_back:
         return f"the backlog grew by {grown / span_s:,.0f} messages a second: it would not be carried for long"
     return ""

@@ -5,32 +5,39 @@ remembers wrongly is refused, and when it is away the rows alone decide.
 """
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
+from scaiqueue_reference.batcher import Batcher
 from scaiqueue_reference.message import Waiting
 from scaiqueue_reference.pending.redis_link import PREFIX, RedisLink
 
 _MOVED = 1_000  # hidden messages that one claim may reveal
 
-# KEYS: ready, hidden. ARGV: now, how many, lock in ms, prefix of the locks, most to reveal.
+# KEYS: for each take ready, hidden. ARGV: prefix of the locks, most to reveal; for each take now, how many, lock in ms.
 # A hidden member is "score:id": the score stays text, because a number would lose digits on its way through Lua.
 _TAKE = """
-local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[1], 'LIMIT', 0, ARGV[5])
-for _, member in ipairs(due) do
-  local colon = string.find(member, ':', 1, true)
-  redis.call('ZADD', KEYS[1], string.sub(member, 1, colon - 1), string.sub(member, colon + 1))
-  redis.call('ZREM', KEYS[2], member)
-end
-local taken = {}
-local wanted = tonumber(ARGV[2])
-while #taken < 2 * wanted do
-  local popped = redis.call('ZPOPMIN', KEYS[1])
-  if #popped == 0 then break end
-  if redis.call('SET', ARGV[4] .. popped[1], '1', 'NX', 'PX', ARGV[3]) then
-    table.insert(taken, popped[1])
-    table.insert(taken, popped[2])
+local answers = {}
+for number = 1, #KEYS / 2 do
+  local ready, hidden = KEYS[2 * number - 1], KEYS[2 * number]
+  local now, wanted, lock_ms = ARGV[3 * number], tonumber(ARGV[3 * number + 1]), ARGV[3 * number + 2]
+  local due = redis.call('ZRANGEBYSCORE', hidden, '-inf', now, 'LIMIT', 0, ARGV[2])
+  for _, member in ipairs(due) do
+    local colon = string.find(member, ':', 1, true)
+    redis.call('ZADD', ready, string.sub(member, 1, colon - 1), string.sub(member, colon + 1))
+    redis.call('ZREM', hidden, member)
   end
+  local taken = {}
+  while #taken < 2 * wanted do
+    local popped = redis.call('ZPOPMIN', ready)
+    if #popped == 0 then break end
+    if redis.call('SET', ARGV[1] .. popped[1], '1', 'NX', 'PX', lock_ms) then
+      table.insert(taken, popped[1])
+      table.insert(taken, popped[2])
+    end
+  end
+  answers[number] = taken
 end
-return taken
+return answers
 """
 
 # KEYS: ready, hidden. ARGV: id, old score, new score, visible.
@@ -41,17 +48,40 @@ if redis.call('ZREM', KEYS[2], ARGV[2] .. ':' .. ARGV[1]) == 1 then
 end
 """
 
+# Ids in one command; what is more is put by the next.
+_LARGEST_PUT = 5_000
+
+
+class _Take(NamedTuple):
+    queue_id: str
+    limit: int
+    now_us: int
+    lock_us: int
+
 
 class RedisPending(RedisLink):
     """For any number of processes; every method raises PendingAway when Redis cannot be reached."""
 
     def __init__(self, url: str, now_us: Callable[[], int]) -> None:
         super().__init__(url)
-        self._take = self._redis.register_script(_TAKE)
+        self._script = self._redis.register_script(_TAKE)
         self._move = self._redis.register_script(_MOVE)
         self._now_us = now_us
+        # The driver costs several times what Redis does: calls that come together are one command.
+        self._puts: Batcher[Sequence[Waiting], None] = Batcher(self._put, weight=len, capacity=_LARGEST_PUT)
+        self._takes: Batcher[_Take, list[Waiting]] = Batcher(self._take)
+        self._frees: Batcher[Sequence[str], None] = Batcher(self._free, weight=len, capacity=_LARGEST_PUT)
+
+    async def close(self) -> None:
+        for batcher in (self._puts, self._takes, self._frees):
+            await batcher.idle()
+        await super().close()
 
     async def put(self, waiting: Sequence[Waiting]) -> None:
+        await self._puts.submit(waiting)
+
+    async def _put(self, batch: Sequence[Sequence[Waiting]]) -> Sequence[None]:
+        waiting = [message for messages in batch for message in messages]
         pipeline = self._redis.pipeline(transaction=False)
         now_us = self._now_us()
         ready: dict[str, dict[str, int]] = {}
@@ -67,6 +97,7 @@ class RedisPending(RedisLink):
         for queue_id, times in hidden.items():
             pipeline.zadd(_hidden(queue_id), times)
         await self._ask(pipeline.execute)
+        return [None] * len(batch)
 
     async def move(self, message: Waiting, former_score: int) -> None:
         keys = [_ready(message.queue_id), _hidden(message.queue_id)]
@@ -74,14 +105,25 @@ class RedisPending(RedisLink):
         await self._ask(lambda: self._move(keys=keys, args=arguments))
 
     async def take(self, queue_id: str, limit: int, now_us: int, lock_us: int) -> list[Waiting]:
-        keys = [_ready(queue_id), _hidden(queue_id)]
-        arguments: list[str | int] = [now_us, limit, max(1, lock_us // 1000), f"{PREFIX}:lock:", _MOVED]
-        taken = await self._ask(lambda: self._take(keys=keys, args=arguments))
-        pairs = zip(taken[::2], taken[1::2], strict=True)
-        return [Waiting(key, queue_id, int(float(score)), 0) for key, score in pairs]
+        return await self._takes.submit(_Take(queue_id, limit, now_us, lock_us))
+
+    async def _take(self, takes: Sequence[_Take]) -> Sequence[list[Waiting]]:
+        keys = [key for take in takes for key in (_ready(take.queue_id), _hidden(take.queue_id))]
+        arguments: list[str | int] = [f"{PREFIX}:lock:", _MOVED]
+        for take in takes:
+            arguments += [take.now_us, take.limit, max(1, take.lock_us // 1000)]
+        answers = await self._ask(lambda: self._script(keys=keys, args=arguments))
+        return [
+            [Waiting(key, take.queue_id, int(float(score)), 0) for key, score in zip(*[iter(taken)] * 2, strict=True)]
+            for take, taken in zip(takes, answers, strict=True)
+        ]
 
     async def free(self, ids: Sequence[str]) -> None:
-        await self._ask(lambda: self._redis.unlink(*map(_lock, ids)))
+        await self._frees.submit(ids)
+
+    async def _free(self, batch: Sequence[Sequence[str]]) -> Sequence[None]:
+        await self._ask(lambda: self._redis.unlink(*(_lock(key) for ids in batch for key in ids)))
+        return [None] * len(batch)
 
     async def forget(self, queue_id: str) -> None:
         await self._ask(lambda: self._redis.unlink(_ready(queue_id), _hidden(queue_id)))

@@ -5,6 +5,7 @@ from operator import attrgetter
 
 import msgspec
 
+from scaiqueue_reference.batcher import Batcher
 from scaiqueue_reference.clock import Clock
 from scaiqueue_reference.errors import QueueFull, Unavailable
 from scaiqueue_reference.lifecycle import RESTING, State, Step, sources
@@ -21,7 +22,6 @@ from scaiqueue_reference.message import (
     Waiting,
 )
 from scaiqueue_reference.store import schema
-from scaiqueue_reference.store.batcher import Batcher
 from scaiqueue_reference.store.mariadb_link import Cursor, Link
 from scaiqueue_reference.store.mariadb_places import MariaDBPlaces
 

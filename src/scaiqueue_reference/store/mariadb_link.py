@@ -67,7 +67,7 @@ class Link:
     async def open(self) -> None:
         """Connects; raises Unavailable."""
         with _translated():
-            self._pool = await asyncmy.create_pool(
+            connecting = asyncmy.create_pool(
                 minsize=1,
                 maxsize=_CONNECTIONS,
                 autocommit=True,
@@ -78,6 +78,7 @@ class Link:
                 binary_prefix=True,
                 **self._options,
             )
+            self._pool = await _opened(connecting)
 
     async def close(self) -> None:
         """Closes every connection."""
@@ -131,7 +132,7 @@ class Link:
     @asynccontextmanager
     async def _cursor(self) -> AsyncIterator[Cursor]:
         with _translated():
-            connection = await self._pool.acquire()
+            connection = await _opened(self._pool.acquire())
             try:
                 yield Cursor(connection)
             except (OSError, EOFError):
@@ -143,6 +144,13 @@ class Link:
                 raise
             finally:
                 await self._pool.release(connection)
+
+
+async def _opened(connecting: Awaitable[Any]) -> Any:
+    try:
+        return await connecting
+    except RuntimeError as error:  # the driver's word for a connection that was closed as soon as it was open
+        raise ConnectionResetError(str(error)) from error
 
 
 class _TryAgain(Exception):  # noqa: N818 -- an answer to the caller, no failure yet

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from asyncmy.errors import IntegrityError
 
+from scaiqueue_reference.batcher import Batcher
 from scaiqueue_reference.errors import SlugTaken, Unavailable
 from scaiqueue_reference.message import Queue, Record, Scope
 from scaiqueue_reference.store import R, schema
-from scaiqueue_reference.store.batcher import Batcher
 from scaiqueue_reference.store.mariadb_link import Cursor, Link, Row
 
 _S, _Q = schema.SCOPE_COLUMNS, schema.QUEUE_COLUMNS

@@ -215,12 +215,12 @@ class TestOtherExits:
     """A SHOULD that is asked for, and a crash of ours."""
 
     def test_a_should(self, tmp_path: Path) -> None:
-        with serving("request_id_missing") as server:
+        with serving("tier_ignored") as server:
             for words, code in (([], 0), (["--fail-on", "should"], 1)):
-                chosen = [*requirement("SCOPE-1", "ENV-4"), "--out", "run", *words]
+                chosen = [*requirement("SCOPE-1", "ORD-4"), "--out", "run", *words]
                 ended = queueproof("conformance", *chosen, cwd=tmp_path, env=server.env)
                 assert ended.code == code, ended.out
-                assert {one["id"]: one["outcome"] for one in results(tmp_path)["requirements"]}["ENV-4"] == "failed"
+                assert {one["id"]: one["outcome"] for one in results(tmp_path)["requirements"]}["ORD-4"] == "failed"
                 assert results(tmp_path)["exit_code"] == code
 
     def test_a_crash_of_the_harness_is_5(self, tmp_path: Path, pocket: Serving) -> None:
@@ -235,13 +235,13 @@ class TestOtherExits:
             (suite / name).write_text((ROOT / "conformance" / name).read_text())
         (suite / "test_crash.py").write_text(
             '"""A case that crashes."""\n\nfrom queueproof.drive.case import Case, proves\n\n\n'
-            '@proves("PUB-1")\nasync def test_crash(case: Case) -> None:\n'
-            '    """PUB-1."""\n    raise ZeroDivisionError\n'
+            '@proves("PUB-1")\nasync def test_crash(case: Case) -> None:\n    """PUB-1."""\n'
+            "    raise ZeroDivisionError\n"
         )
         env = {**pocket.env, "PYTHONPATH": str(package.parent)}
         words = [*requirement("SCOPE-1", "PUB-1"), "--out", "run"]
         ended = queueproof("conformance", *words, cwd=tmp_path, env=env)
         assert ended.code == 5, ended.out + ended.err
-        assert "the harness itself failed on PUB-1" in ended.out
+        assert "The harness itself failed on PUB-1" in ended.out
         found = {one["id"]: one["outcome"] for one in results(tmp_path)["requirements"]}
         assert (found["SCOPE-1"], found["PUB-1"]) == ("passed", "harness-error")

@@ -1,0 +1,141 @@
+"""Where two verbs meet: holds after holds, publishes at once, rows read at every stage, retries of all kinds."""
+
+import asyncio
+import contextlib
+import time
+from functools import partial
+
+from queueproof.contract import wire
+from queueproof.drive.case import Case, proves, spell
+from queueproof.drive.optional import queue_with
+from queueproof.drive.outcomes import NotSupported
+from queueproof.drive.queue import Delivery, Message, Queue
+from queueproof.evidence.digest import same_json
+
+S = 1_000_000_000  # ns
+HOLD_S = 60
+AT_ONCE, ROUNDS = 12, 3
+RETRIES = 3
+
+
+@proves("VIS-1")
+async def test_a_hold_outlasts_those_before_it(case: Case) -> None:
+    """VIS-1: Until `visibility_timeout_s` has passed, a claimed message MUST NOT be claimable by anyone.
+
+    Messages that were held shortly, and released, failed, or extended, are held for long; the ends of their first
+    holds pass, a fresh message is claimed meanwhile (the control), and none of them comes.
+    """
+    queue = await case.lasting_queue()
+    messages = await queue.publish_many(3)
+    first = {d.message: d for d in await queue.take(*messages, batch_size=3)}
+    given_back: list[Message] = []
+    for verb, message in zip(("release", "fail"), messages, strict=False):
+        with contextlib.suppress(NotSupported):
+            more = {"reason": "planned"} if verb == "fail" else {}
+            await queue.act(verb, first[message], root={"release": "VIS-6", "fail": "FAIL-1"}[verb], **more)
+            given_back.append(message)
+    with contextlib.suppress(NotSupported):
+        await queue.act("extend", first[messages[2]], root="VIS-5", visibility_timeout_s=HOLD_S)
+    held = [d for d in await within(queue, given_back) if d.message in given_back]
+    await asyncio.sleep(max(0.0, (max(d.over_ns for d in first.values()) - time.monotonic_ns()) / S) + 0.5)
+    found = await queue.take(await queue.publish(), batch_size=5, timeout_s=HOLD_S)
+    for delivery in held:
+        again = [other for other in found if other.message is delivery.message]
+        queue.holding(delivery)
+        case.require(
+            not again,
+            "the end of an earlier hold freed the message from a later one",
+            expected=f"no delivery of {delivery.id}, which is held for {HOLD_S} s",
+            seen=f"delivered again with attempts {again[0].attempts!r}" if again else "",
+            evidence=(
+                delivery.message.publish,
+                first[delivery.message].claim,
+                delivery.claim,
+                *(d.claim for d in again),
+            ),
+        )
+
+
+async def within(queue: Queue, messages: list[Message]) -> list[Delivery]:
+    """What claims bring of these messages, with long holds, while the first holds would still have lasted."""
+    end = time.monotonic() + queue.world.dialect.timeout_s * 0.8
+    found: list[Delivery] = []
+    while time.monotonic() < end and {d.message for d in found} < set(messages):
+        found += (await queue.claim(3, HOLD_S)).deliveries
+        await asyncio.sleep(queue.pause_s())
+    return found
+
+
+@proves("PUB-5")
+async def test_bodies_published_at_once_stay_apart(case: Case) -> None:
+    """PUB-5: `body` MUST be returned on claim equal as JSON to what was published.
+
+    Twelve messages at a time are published into one queue at the same moment, three times over.
+    """
+    queue = await case.queue()
+    few = 3 if case.world.client.budget.rate_limited else AT_ONCE
+    messages: list[Message] = []
+    for _ in range(ROUNDS):
+        messages += await asyncio.gather(*(queue.publish() for _ in range(few)))
+    for delivery in await queue.take(*messages, batch_size=10, timeout_s=HOLD_S):
+        case.require(
+            same_json(delivery.body, delivery.message.body),
+            "a message came back with the body of another",
+            expected=spell(delivery.message.body),
+            seen=spell(delivery.body) if delivery.body is not wire.ABSENT else "no body",
+            evidence=(delivery.message.publish, delivery.claim),
+        )
+
+
+@proves("DONE-1")
+async def test_the_row_follows_every_stage(case: Case) -> None:
+    """DONE-1: Complete on a claimed message MUST set `state` `completed`.
+
+    The row is read while the message waits, while it is held, and after it was completed.
+    """
+    queue = await case.queue()
+    message = await queue.publish()
+    shown = [wire.state(await queue.read(message))]
+    delivery = await queue.take_one(message, timeout_s=HOLD_S)
+    shown.append(wire.state(await queue.read(message)))
+    done = await queue.complete(delivery)
+    row = await case.eventually(partial(queue.read, message), lambda seen: wire.state(seen) == "completed")
+    case.require(
+        wire.state(row) == "completed",
+        "a completed message's row does not say so",
+        expected="state completed",
+        seen=f"state {wire.state(row)}, after {' and '.join(shown)} before",
+        evidence=(message.publish, delivery.claim, done, case.exchanges[-1]),
+        liveness=True,
+    )
+
+
+@proves("DLQ-3")
+async def test_lapsed_claims_use_up_retries(case: Case) -> None:
+    """DLQ-3: With `max_retries` N >= 1, deliveries before dead-lettering MUST be N (strict) or N..N+1 (tolerant).
+
+    Two claims lapse, then every delivery is failed: the attempts that were shown count, whatever ended them.
+    """
+    queue = await queue_with(case, shown="max_retries", max_retries=RETRIES)
+    message = await queue.publish()
+    seen: list[Delivery] = []
+    for _ in range(2):
+        delivery = await queue.take_one(message, root="VIS-2")
+        seen.append(delivery)
+        await asyncio.sleep(max(0.0, (delivery.over_ns - time.monotonic_ns()) / S))
+    end = time.monotonic() + 2 * case.world.bound_s
+    while time.monotonic() < end and len(seen) < RETRIES + 2:
+        for delivery in (await queue.claim(1, HOLD_S)).of(message):
+            seen.append(delivery)
+            end = time.monotonic() + case.world.bound_s
+            if len(seen) < RETRIES + 2:
+                await queue.act("fail", delivery, root="FAIL-1", reason="planned")
+        await asyncio.sleep(queue.pause_s())
+    last = seen[-1].attempts
+    case.require(
+        not isinstance(last, int) or last <= RETRIES + 1,
+        "a message was handed out more often than its queue allows",
+        expected=f"at most {RETRIES + 1} deliveries with max_retries {RETRIES}",
+        seen=f"one with attempts {last}, after failures at {RETRIES} and more",
+        evidence=(message.publish, *(delivery.claim for delivery in seen)),
+    )

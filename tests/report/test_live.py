@@ -1,0 +1,64 @@
+"""What a load shows while it runs: a picture on a terminal, few plain lines elsewhere."""
+
+import io
+from typing import Any
+
+from rich.console import Console
+
+from queueproof.report.live import LiveView, drawn
+
+
+def line(**changes: Any) -> dict[str, Any]:
+    numbers = {
+        "phase": "load",
+        "elapsed_s": 4.0,
+        "duration_s": 20.0,
+        "published": 400,
+        "completed": 390,
+        "calls": 1200,
+        "errors": 3,
+        "empty_claims": 17,
+        "in_flight": 5,
+        "publish_p99_us": 12_300,
+        "e2e_p99_us": 45_600,
+        "lateness_p99_us": 210,
+    }
+    return {**numbers, **changes}
+
+
+def test_every_number_is_drawn() -> None:
+    console = Console(file=io.StringIO(), width=100)
+    console.print(drawn(line(), (100.0, 97.5)))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    for part in ("4/20 s", "under load", "100/s", "12.3 ms", "45.6 ms", "0.2 ms", "backlog 10", "errors 3"):
+        assert part in text
+    for part in ("in flight 5", "empty claims 17"):
+        assert part in text
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_is_redrawn_and_left_clean() -> None:
+    stream = Terminal()
+    view = LiveView(stream)
+    view(line())
+    view(line(elapsed_s=5.0, published=520))
+    assert "120/s" in stream.getvalue()
+    view.close()
+    assert stream.getvalue().endswith("\x1b[2K") or "\x1b[?25h" in stream.getvalue()
+
+
+def test_a_log_gets_a_plain_line_every_ten_seconds_and_at_each_phase() -> None:
+    stream = io.StringIO()
+    view = LiveView(stream)
+    for second in range(25):
+        view(line(elapsed_s=float(second), published=second * 100, completed=second * 90))
+    view(line(phase="drain", elapsed_s=25.0, published=2500, completed=2250))
+    view.close()
+    lines = stream.getvalue().splitlines()
+    assert [text.split()[0] for text in lines] == ["load", "load", "load", "drain"]
+    assert "100 published/s" in lines[1]
+    assert "\x1b" not in stream.getvalue()
