@@ -32,6 +32,8 @@ FAULTS_IN_A_ROW = 6
 EMPTY_IN_A_ROW = 5
 # A fresh message shows that claims work: this many claims may pass until it comes.
 CONTROL_CLAIMS = 20
+# Where holds do not hold, the same messages come without an end; that accuses nobody, and ends the waiting.
+OTHERS_AT_MOST = 100
 LONG_HOLD_S = 60
 # A queue that dead-letters what lapses hands a message out this often at least (a cap of one retry would be odd).
 LAPSES_ALLOWED = 2
@@ -292,14 +294,19 @@ class Queue:
         found: list[Delivery] = []
         missing = set(messages)
         empty = 0  # claims in a row, sent after the time was over, that brought nothing
+        others = 0  # claims sent after the time was over that brought only what had come before
         allowed_s = self.world.bound_s if within_s is None else within_s
         end_ns = time.monotonic_ns() + round(allowed_s * S)
         while missing:
             last = self._over(end_ns, allowed_s)
             claim = await self.claim(batch_size, timeout_s, refused=UNDOCUMENTED if root == UNDOCUMENTED else "CLAIM-1")
             found += claim.deliveries
+            fresh = set(missing)
             missing -= {delivery.message for delivery in claim.deliveries}
             empty = empty + 1 if last and claim.sure and not claim.deliveries else 0
+            others += bool(last and claim.deliveries and not any(d.message in fresh for d in claim.deliveries))
+            if missing and others >= OTHERS_AT_MOST:
+                raise Disturbed("what had been delivered before came again and again in the place of what is missing")
             if missing and empty >= EMPTY_IN_A_ROW:
                 await self._undelivered(min(missing, key=lambda m: m.publish.ret_ns), claim, root, doing)
             if missing and not claim.deliveries:
