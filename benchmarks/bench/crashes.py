@@ -99,14 +99,16 @@ class Exam:
 
     async def _client(self) -> None:
         wire = Wire(self._served)
-        while not self._stopping:
-            try:
-                await self._publish(wire)
-                await self._consume(wire)
-            except Broken:
-                self.ledger.broken += 1
-                await asyncio.sleep(_REST_S)
-        wire.close()
+        try:
+            while not self._stopping:
+                try:
+                    await self._publish(wire)
+                    await self._consume(wire)
+                except Broken:
+                    self.ledger.broken += 1
+                    await asyncio.sleep(_REST_S)
+        finally:
+            wire.close()
 
     async def _publish(self, wire: Wire) -> None:
         self.ledger.numbers += 1

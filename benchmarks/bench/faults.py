@@ -8,12 +8,16 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from benchmarks.bench.crashes import Fault
 from benchmarks.bench.running import ROOT, Served, descendants
+
+_TRIES = 20
+_PAUSE_S = 0.5
 
 STACK = ("an API process", "a worker", "mariadbd", "redis-server", "FLUSHALL")
 
@@ -32,13 +36,21 @@ class Kept:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
+            self.process.stdout.close()
             raise RuntimeError(f"a server ended with exit code {self.process.wait()} before it was ready")
         self.ready: dict[str, Any] = json.loads(line)
 
     def restart(self) -> None:
-        """SIGKILL, then a new one."""
+        """SIGKILL, then a new one; tried again, as a supervisor would, when a busy machine keeps it from starting."""
         self._end(signal.SIGKILL)
-        self.start()
+        for left in reversed(range(_TRIES)):
+            try:
+                self.start()
+                break
+            except RuntimeError:
+                if not left:
+                    raise
+                time.sleep(_PAUSE_S)
 
     def __enter__(self) -> "Kept":
         return self
