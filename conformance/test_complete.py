@@ -216,13 +216,13 @@ async def test_completed_stays_completed(case: Case) -> None:
     every lock has lapsed. A neighbour that was not completed returns meanwhile (the control).
     """
     queue = await case.lasting_queue()
-    hold_s = case.world.dialect.timeout_s
+    hold_s = case.world.dialect.timeout_s + case.world.room_s(12)
     twice = await queue.publish()
     lapsing = await queue.take_one(twice)
     await asyncio.sleep(max(0.0, (lapsing.over_ns - time.monotonic_ns()) / S))
-    second = await queue.take_one(twice, root="VIS-2", within_s=case.world.bound_s)
+    second = await queue.take_one(twice, timeout_s=hold_s, root="VIS-2", within_s=case.world.bound_s)
     messages = [await queue.publish(idempotency_key=case.world.token()) for _ in range(7)]
-    held = {d.message: d for d in await queue.take(*messages, batch_size=7)}
+    held = {d.message: d for d in await queue.take(*messages, batch_size=7, timeout_s=hold_s)}
     done = {twice: await queue.complete(second)}
     control, late, later, extended, *early = messages
     for message in early:

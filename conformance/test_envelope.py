@@ -1,5 +1,6 @@
 """ENV: what every answer looks like, whatever it is about."""
 
+import re
 from typing import Any
 
 from queueproof.contract import wire
@@ -128,11 +129,14 @@ def answered(case: Case) -> list[Exchange]:
 
 
 def other_id(known: str) -> str:
-    """An id of the same form that does not exist: the last letter or digit is another one."""
-    for place in range(len(known) - 1, -1, -1):
-        if known[place].isalnum():
-            return known[:place] + ("0" if known[place] != "0" else "1") + known[place + 1 :]
-    return known + "0"
+    """An id of the same form that does not exist: of a long random one the last letter or digit is another one.
+
+    A short one may be a counter, whose neighbours are other cases' things: it gets many digits more.
+    """
+    last = re.search(r"[0-9A-Za-z]*$", known)
+    if last is None or len(last[0]) < len("b7c9d1e2f3a4"):
+        return known + "9" * 12
+    return known[:-1] + ("0" if known[-1] != "0" else "1")
 
 
 def odd_claim(scope: str, queue: str) -> wire.Request:

@@ -26,7 +26,7 @@ async def test_errors_name_their_request(case: Case) -> None:
     errors = [
         await ask(case, wire.read_scope(queue.scope), authorization=""),
         await ask(case, wire.publish(queue.scope, queue.id, sent), fields=queue.described("", sent)),
-        await ask(case, wire.claim(queue.scope, f"{queue.id}0", batch_size=1, visibility_timeout_s=5)),
+        await ask(case, wire.claim(queue.scope, f"{queue.id}.none", batch_size=1, visibility_timeout_s=5)),
     ]
     errors = [exchange for exchange in errors if exchange.code and not exchange.ok]
     for exchange in errors:

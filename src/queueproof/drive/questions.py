@@ -75,10 +75,10 @@ async def codes(case: Case, seen: Seen) -> None:
     seen["another body under a used idempotency key is answered"] = told(
         await ask(case, wire.publish(queue.scope, queue.id, other))
     )
-    unknown = wire.claim(queue.scope, f"{queue.id}0", batch_size=1, visibility_timeout_s=HOLD_S)
+    unknown = wire.claim(queue.scope, f"{queue.id}.none", batch_size=1, visibility_timeout_s=HOLD_S)
     seen["a claim from an unknown queue is answered"] = told(await ask(case, unknown))
     seen["completing an unknown message is answered"] = told(
-        await ask(case, wire.complete(queue.scope, f"{message.id}0"))
+        await ask(case, wire.complete(queue.scope, f"{message.id}.none"))
     )
     seen["completing a pending message is answered"] = told(await ask(case, wire.complete(queue.scope, message.id)))
     full = await case.queue(max_depth=1)
