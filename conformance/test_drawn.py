@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 S = 1_000_000_000  # ns
 HOLD_S = 120
+CLOCKS = timedelta(seconds=30)  # how far two clocks may be apart
 BODIES, DEEP, CHAIN = 30, 150, 45
 PUBLISHERS = 6
 # What parsers, templates, databases and old encodings have read into plain text.
@@ -155,7 +156,8 @@ async def test_a_long_delay_is_kept(case: Case) -> None:
     if not waiting:
         raise NotSupported("publish takes no delay_until")
     for _ in range(4):
-        early = (await queue.claim(5, HOLD_S)).deliveries
+        taken = (await queue.claim(5, HOLD_S)).deliveries
+        early = [delivery for delivery in taken if is_early(delivery.message)]
         case.require(
             not early or not near_clocks(early[0].message),
             "a delayed message was claimed minutes before its time",
@@ -167,6 +169,12 @@ async def test_a_long_delay_is_kept(case: Case) -> None:
     await queue.take(await queue.publish(), batch_size=5, timeout_s=HOLD_S)
 
 
+def is_early(message: Message) -> bool:
+    """Whether its time is still to come, further off than clocks may differ: a crowded machine may take minutes."""
+    moment = datetime.strptime(message.fields["delay_until"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    return datetime.now(UTC) + CLOCKS < moment
+
+
 def near_clocks(message: Message) -> bool:
     """Whether the server's clock, where its answer tells it, is within half a minute of ours."""
     text = message.publish.answer.headers.get("date", "") if message.publish.answer else ""
@@ -174,7 +182,7 @@ def near_clocks(message: Message) -> bool:
         told = datetime.strptime(text, "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC).timestamp()
     except ValueError:
         return True
-    return abs(told - time.time()) < 30
+    return abs(told - time.time()) < CLOCKS.total_seconds()
 
 
 @proves("PUB-6")
