@@ -7,7 +7,7 @@ from typing import Any
 from queueproof.contract import wire
 from queueproof.drive.asking import holds
 from queueproof.drive.case import Case, proves, spell
-from queueproof.drive.hooks import Receiver, webhook
+from queueproof.drive.hooks import Receiver, reachable, webhook
 from queueproof.drive.optional import queue_with
 from queueproof.drive.queue import Delivery, Message, Queue
 from queueproof.evidence.digest import same_json
@@ -34,6 +34,8 @@ async def event_of(
         return next((event for event in of_it if event.get("event_type") == kind), None)
 
     found: dict[str, Any] | None = await case.eventually(look, lambda event: event is not None, within_s=EVENT_WITHIN_S)
+    if found is None:
+        reachable(case)
     case.require(
         found is not None,
         f"no {kind} came for a message",

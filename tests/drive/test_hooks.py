@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from queueproof.contract import wire
-from queueproof.drive.hooks import Receiver, webhook
+from queueproof.drive.hooks import Receiver, reachable, webhook
 from queueproof.drive.outcomes import NotRun, NotSupported
 from queueproof.evidence.operation import Result
 
@@ -18,7 +18,7 @@ class FakeCase:
     """A case whose target answers what the test says."""
 
     def __init__(self, url: str, *, host: str = "", status: int = 201) -> None:
-        self.world = SimpleNamespace(client=SimpleNamespace(url=url), webhook_host=host)
+        self.world = SimpleNamespace(client=SimpleNamespace(url=url), webhook_host=host, heard=False, ours=False)
         self.sent: list[wire.Request] = []
         self.status = status
 
@@ -63,7 +63,7 @@ async def test_a_refused_webhook_is_no_fault() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff"])
 def test_what_is_no_event_is_refused(body: bytes) -> None:
-    receiver = Receiver()
+    receiver = Receiver(lambda: None)
     assert receiver.take(receiver.path, body) == 400
     assert receiver.events == []
 
@@ -79,3 +79,13 @@ async def test_noise_does_not_end_it() -> None:
         async with httpx.AsyncClient() as http:
             assert (await http.post(address(case), json={})).status_code == 200
         assert receiver.events == [{}]
+
+
+async def test_what_never_came_accuses_nobody_who_may_be_out_of_reach() -> None:
+    case = FakeCase("http://127.0.0.1:1")
+    with pytest.raises(NotRun, match="--webhook-host"):
+        reachable(case)  # type: ignore[arg-type]
+    async with webhook(case, wire.COMPLETED_EVENT), httpx.AsyncClient() as http:  # type: ignore[arg-type]
+        await http.post(address(case), json={"event_type": wire.PUBLISHED_EVENT})
+    reachable(case)  # type: ignore[arg-type]
+    reachable(FakeCase("http://127.0.0.1:1", host="runner.example"))  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 
 BASE: Final = "/v1/modules/scaiqueue"
 WEBHOOKS: Final = "/v1/webhooks"  # the platform's, not the module's
+PUBLISHED_EVENT: Final = "scaiqueue.message.published"
 COMPLETED_EVENT: Final = "scaiqueue.message.completed"
 DEAD_LETTERED_EVENT: Final = "scaiqueue.message.dead_lettered"
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,7 +23,8 @@ LARGEST_EVENT = 4 * 1024 * 1024
 class Receiver:
     """What came to one webhook, decoded. Whether it was signed is no matter of the queue's."""
 
-    def __init__(self) -> None:
+    def __init__(self, heard: Callable[[], None]) -> None:
+        self._heard = heard
         self.secret = secrets.token_hex(16)
         self.events: list[dict[str, Any]] = []
         self.path = f"/{secrets.token_hex(8)}"  # nobody else's post is taken for an event
@@ -32,6 +33,7 @@ class Receiver:
         """The status with which a post is answered."""
         if path != self.path:
             return 404
+        self._heard()
         try:
             event = json.loads(body)
         except ValueError:
@@ -80,25 +82,41 @@ class _Connection(asyncio.Protocol):
 async def webhook(case: Case, *events: str) -> AsyncIterator[Receiver]:
     """A receiver that the target was told of; not run where the target could not reach it.
 
-    Without --webhook-host it listens on 127.0.0.1, and only for a target on this machine.
+    Without --webhook-host it listens on 127.0.0.1, and only for a target on this machine. A publish is told too: that
+    it came shows that this machine can be reached (`reachable`).
     """
     local = urlsplit(case.world.client.url).hostname in LOOPBACK
     host = case.world.webhook_host or ("127.0.0.1" if local else "")
     if not host:
         raise NotRun("events go to a webhook: give --webhook-host, a name of this machine that the target can reach")
-    receiver = Receiver()
+    receiver = Receiver(lambda: setattr(case.world, "heard", True))
     listener = await asyncio.get_running_loop().create_server(
         lambda: _Connection(receiver), "127.0.0.1" if host in LOOPBACK else None, 0
     )
     port = listener.sockets[0].getsockname()[1]
     hook = ""
     try:
-        hook = await _subscribed(case, f"http://{host}:{port}{receiver.path}", receiver, events)
+        hook = await _subscribed(
+            case, f"http://{host}:{port}{receiver.path}", receiver, (*events, wire.PUBLISHED_EVENT)
+        )
         yield receiver
     finally:
         if hook:
             await case.send(wire.delete_webhook(hook))
         listener.close()
+
+
+def reachable(case: Case) -> None:
+    """Ends the case as not run where nothing shows that the target can reach this machine at all.
+
+    An address on 127.0.0.1 may belong to a port of a container, for which 127.0.0.1 is another machine. What the run
+    started itself can reach it, what --webhook-host names is said to, and an event that came proves it.
+    """
+    if not (case.world.heard or case.world.ours or case.world.webhook_host):
+        raise NotRun(
+            "no event reached this machine, and it may be that none can: "
+            "give --webhook-host, a name of this machine that the target can reach"
+        )
 
 
 async def _subscribed(case: Case, url: str, receiver: Receiver, events: tuple[str, ...]) -> str:

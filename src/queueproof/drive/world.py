@@ -55,6 +55,7 @@ class World:
     seed: int = DEFAULT_SEED  # of what is drawn: plans, bodies, keys
     shrink: bool = True  # a plan that breaks is run again and again until few steps are left of it
     webhook_host: str = ""  # the name by which the target reaches this machine, for events
+    heard: bool = False  # an event of the target's reached this machine
     ours: bool = False  # the run itself started the server, so that nobody else's work can suffer
     dialect: Dialect = field(default_factory=Dialect)
     ledger: Ledger
