@@ -18,7 +18,7 @@ class FakeCase:
     """A case whose target answers what the test says."""
 
     def __init__(self, url: str, *, host: str = "", status: int = 201) -> None:
-        self.world = SimpleNamespace(client=SimpleNamespace(url=url), webhook_host=host, heard=False, ours=False)
+        self.world = SimpleNamespace(client=SimpleNamespace(url=url), webhook_host=host, heard=False)
         self.sent: list[wire.Request] = []
         self.status = status
 
