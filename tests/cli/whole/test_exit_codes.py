@@ -69,7 +69,7 @@ class TestUsage:
         ("words", "said"),
         [
             (["--no-such-option"], "No such option"),
-            (["--requirment", "SCOPE-1"], "did you mean --requirement?"),
+            (["--requirment", "SCOPE-1"], "did you mean --requirement"),
             (["--requirement", "NO-SUCH-1"], "there is no requirement NO-SUCH-1"),
             (["--requirement", "VIS1"], "did you mean VIS-1"),
             (["--profile", "cor"], "did you mean core?"),
