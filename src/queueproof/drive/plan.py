@@ -18,7 +18,7 @@ from queueproof.drive.limits import TIGHT_PER_S, Pace, Rate
 
 COSTS = "costs.toml"
 # Preflight and clean-up, and what a start and a verdict take.
-SET_UP_CALLS = 14
+SET_UP_CALLS = 21
 SET_UP_S = 2.0
 # Without a limit eight requests are under way at once; so long one takes on a busy machine.
 CALL_S = 0.01
