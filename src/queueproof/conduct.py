@@ -320,6 +320,9 @@ async def _clean(world: World, interrupted: asyncio.Event) -> CleanUp:
     return CleanUp(scopes_created=len(slugs), left=slugs, note="the clean-up did not end: run `queueproof clean RUN`")
 
 
+NOTHING_LEFT = "everything that the run created has been taken away"
+
+
 def clean_run(path: Path, *, url: str, key: str) -> str:
     """Takes away what the run in `path` left on its server; what became of it, in words.
 
@@ -335,7 +338,7 @@ def clean_run(path: Path, *, url: str, key: str) -> str:
     address = url or str(manifest.target.get("url", ""))
     ledger = Ledger.read(path / LEDGER)
     if not ledger.scopes:
-        return "everything that the run created has been taken away"
+        return NOTHING_LEFT
 
     async def go() -> CleanUp:
         async with at_url(address, key, {}) as target:
@@ -344,11 +347,13 @@ def clean_run(path: Path, *, url: str, key: str) -> str:
             recorder = Recorder(writer, secrets=(target.key,))
             client = Client(target.url, target.key, recorder=recorder, budget=RequestBudget(), run=manifest.run)
             try:
-                return await clean_up(ledger, client)
+                return await clean_up(ledger, client, afterwards=True)
             finally:
                 await client.close()
                 writer.close()
 
     cleaned = asyncio.run(go())
     left = f"; left behind: {', '.join(cleaned.left)} ({cleaned.note})" if cleaned.left else ""
+    if not cleaned.scopes_created and not left:
+        return NOTHING_LEFT
     return f"{cleaned.scopes_deleted} of {cleaned.scopes_created} scopes taken away{left}"

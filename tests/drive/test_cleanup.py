@@ -82,6 +82,32 @@ async def test_a_scope_whose_creation_was_not_answered_is_found_by_its_slug() ->
     assert "qplost" not in {scope.slug for scope in server.scopes.values()}
 
 
+async def test_what_was_only_intended_is_written_off_afterwards(tmp_path: Path) -> None:
+    """A run killed between the ledger's line and the request: the server never heard of the scope."""
+    path = tmp_path / "created.ndjson"
+    server, ledger = Pocket(), Ledger(path)
+    async with serving(server) as (client, _):
+        await used(client, ledger)
+        ledger.intend("qpnever")
+        during = await clean_up(ledger, client)
+        assert (during.scopes_deleted, during.left) == (1, ())
+        assert set(Ledger.read(path).scopes) == {"qpnever"}, "its creation may still be under way"
+        later = await clean_up(Ledger.read(path), client, afterwards=True)
+    assert (later.scopes_created, later.left, later.note) == (0, (), "")
+    assert Ledger.read(path).scopes == {}
+
+
+async def test_a_server_that_lists_nothing_leaves_open_what_was_never_answered() -> None:
+    ledger = Ledger()
+    ledger.intend("qplost")
+    refused = http({"error": {"code": "NOT_FOUND"}}, status=404)
+    async with scripted(refused) as server, client_of(server.url) as (client, _):
+        cleaned = await clean_up(ledger, client, afterwards=True)
+    assert (cleaned.scopes_created, cleaned.left) == (0, ("qplost",))
+    assert "not known" in cleaned.note
+    assert set(ledger.scopes) == {"qplost"}
+
+
 async def test_a_passing_fault_gets_another_try() -> None:
     ledger = Ledger()
     ledger.intend("qpx1")

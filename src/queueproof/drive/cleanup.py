@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from queueproof.contract import wire
-from queueproof.drive.client import Client
+from queueproof.drive.client import Client, Exchange
 from queueproof.errors import CorruptRunError
 from queueproof.evidence.results import CleanUp
 
@@ -20,6 +20,7 @@ CASE = "clean-up"
 # Messages left in a queue that cannot be deleted are completed, this many claims at most.
 CLAIMS_A_QUEUE = 20
 LONG_HOLD_S = 60
+LONGEST_LISTING = 50  # pages
 
 
 @dataclass(kw_only=True)
@@ -100,24 +101,37 @@ class Ledger:
             self.scopes.setdefault(entry["slug"], CreatedScope(slug=entry["slug"])).id = entry.get("id", "")
 
 
-async def clean_up(ledger: Ledger, client: Client) -> CleanUp:
-    """Deletes every scope of the ledger, or empties and pauses its queues and says what is left."""
+async def clean_up(ledger: Ledger, client: Client, *, afterwards: bool = False) -> CleanUp:
+    """Deletes every scope of the ledger, or empties and pauses its queues and says what is left.
+
+    A scope whose creation was never answered is looked up by its slug. One that the server does not list is written
+    off only when the run has long ended (`afterwards`): its creation may still be under way.
+    """
     wanted = [scope for scope in ledger.scopes.values() if scope.id]
     unanswered = [scope.slug for scope in ledger.scopes.values() if not scope.id]
-    if unanswered:
-        wanted += await _find(unanswered, client)
     left: list[str] = []
     note = ""
+    if unanswered:
+        found, unknown = await _find(unanswered, client)
+        wanted += found
+        if unknown:
+            left += unknown
+            note = "the server did not list its scopes: whether these were created is not known"
+        elif afterwards:
+            for slug in set(unanswered) - {scope.slug for scope in found}:
+                ledger.gone(slug)
+    deleted = 0
     for scope in wanted:
         refusal = await _delete(scope, client)
         if not refusal:
+            deleted += 1
             ledger.gone(scope.slug)
             continue
         left.append(scope.slug)
         note = refusal
         if refusal is not NO_ANSWER:
             await _silence(scope, client)
-    return CleanUp(scopes_created=len(wanted), scopes_deleted=len(wanted) - len(left), left=tuple(left), note=note)
+    return CleanUp(scopes_created=len(wanted), scopes_deleted=deleted, left=tuple(left), note=note)
 
 
 NO_DELETE = "this server offers no DELETE for scopes: their queues were emptied and paused"
@@ -152,18 +166,31 @@ async def _silence(scope: CreatedScope, client: Client) -> None:
     await client.send(wire.change_scope(scope.id, "archive"), case=CASE)
 
 
-async def _find(slugs: Iterable[str], client: Client) -> list[CreatedScope]:
-    """Scopes whose creation was never answered, looked up by slug."""
-    wanted = set(slugs)
+async def _find(slugs: Iterable[str], client: Client) -> tuple[list[CreatedScope], list[str]]:
+    """Scopes looked up by slug, and the slugs of which a listing that broke off says nothing."""
+    missing = set(slugs)
     found: list[CreatedScope] = []
     cursor = ""
-    for _ in range(50):
-        exchange = await client.send(wire.list_scopes(**({"cursor": cursor} if cursor else {})), case=CASE)
+    for _ in range(LONGEST_LISTING):
+        exchange = await _listed(cursor, client)
         if not exchange.ok or exchange.answer is None:
             break
         rows = [row for row in wire.rows(exchange.data) or [] if isinstance(row, dict)]
-        found.extend(CreatedScope(slug=row["slug"], id=wire.identity(row)) for row in rows if row.get("slug") in wanted)
+        ours = {row["slug"]: row for row in rows if row.get("slug") in missing}
+        found.extend(CreatedScope(slug=slug, id=wire.identity(row)) for slug, row in ours.items())
+        missing -= ours.keys()
         cursor = wire.next_cursor(exchange.answer.document)
         if not cursor:
+            return found, []
+    return found, sorted(missing)
+
+
+async def _listed(cursor: str, client: Client) -> Exchange:
+    """One page of scopes; a passing fault of the network gets a second and a third try."""
+    query = {"cursor": cursor} if cursor else {}
+    exchange = await client.send(wire.list_scopes(**query), case=CASE)
+    for _ in range(2):
+        if exchange.ok or 400 <= exchange.status < 500:
             break
-    return found
+        exchange = await client.send(wire.list_scopes(**query), case=CASE)
+    return exchange
