@@ -5,10 +5,12 @@ remembers wrongly is refused, and when it is away the rows alone decide.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from scaiqueue_reference.batcher import Batcher
 from scaiqueue_reference.message import Waiting
+from scaiqueue_reference.pending import PendingAway
 from scaiqueue_reference.pending.redis_link import PREFIX, RedisLink
 
 _MOVED = 1_000  # hidden messages that one claim may reveal
@@ -48,6 +50,8 @@ if redis.call('ZREM', KEYS[2], ARGV[2] .. ':' .. ARGV[1]) == 1 then
 end
 """
 
+_MOST_FREED = 500  # locks that wait for a put where none comes
+
 # Ids in one command; what is more is put by the next.
 _LARGEST_PUT = 5_000
 
@@ -70,10 +74,13 @@ class RedisPending(RedisLink):
         # The driver costs several times what Redis does: calls that come together are one command.
         self._puts: Batcher[Sequence[Waiting], None] = Batcher(self._put, weight=len, capacity=_LARGEST_PUT)
         self._takes: Batcher[_Take, list[Waiting]] = Batcher(self._take)
-        self._frees: Batcher[Sequence[str], None] = Batcher(self._free, weight=len, capacity=_LARGEST_PUT)
+        self._freed: list[str] = []  # locks that the next put drops too
 
     async def close(self) -> None:
-        for batcher in (self._puts, self._takes, self._frees):
+        if self._freed:
+            with suppress(PendingAway):
+                await self.put(())
+        for batcher in (self._puts, self._takes):
             await batcher.idle()
         await super().close()
 
@@ -91,7 +98,9 @@ class RedisPending(RedisLink):
                 ready.setdefault(message.queue_id, {})[message.id] = message.score
             else:
                 hidden.setdefault(message.queue_id, {})[f"{message.score}:{message.id}"] = message.visible_us
-        pipeline.unlink(*(_lock(message.id) for message in waiting))  # before the order: else a claim would meet it
+        freed, self._freed = self._freed, []
+        locks = [_lock(key) for key in (*freed, *(message.id for message in waiting))]
+        pipeline.unlink(*locks)  # before the order: else a claim would meet them
         for queue_id, scores in ready.items():
             pipeline.zadd(_ready(queue_id), scores)
         for queue_id, times in hidden.items():
@@ -119,11 +128,10 @@ class RedisPending(RedisLink):
         ]
 
     async def free(self, ids: Sequence[str]) -> None:
-        await self._frees.submit(ids)
-
-    async def _free(self, batch: Sequence[Sequence[str]]) -> Sequence[None]:
-        await self._ask(lambda: self._redis.unlink(*(_lock(key) for ids in batch for key in ids)))
-        return [None] * len(batch)
+        """Nobody waits for this: the next put takes it along, and what is never dropped lapses by itself."""
+        self._freed += ids
+        if len(self._freed) >= _MOST_FREED:
+            await self.put(())
 
     async def forget(self, queue_id: str) -> None:
         await self._ask(lambda: self._redis.unlink(_ready(queue_id), _hidden(queue_id)))

@@ -1,11 +1,12 @@
-"""Rows in MariaDB, for many processes: each verb's calls share statements, and every answer waits for the commit."""
+"""Rows in MariaDB, for many processes: calls that come together share statements; every answer waits for the commit."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from operator import attrgetter
+from typing import Any, NamedTuple
 
 import msgspec
 
-from scaiqueue_reference.batcher import Batcher
+from scaiqueue_reference.batcher import GATHER_S, Batcher
 from scaiqueue_reference.clock import Clock
 from scaiqueue_reference.errors import QueueFull, Unavailable
 from scaiqueue_reference.lifecycle import RESTING, State, Step, sources
@@ -22,7 +23,7 @@ from scaiqueue_reference.message import (
     Waiting,
 )
 from scaiqueue_reference.store import schema
-from scaiqueue_reference.store.mariadb_link import Cursor, Link
+from scaiqueue_reference.store.mariadb_link import BEGIN, COMMIT, Cursor, Link, Row, Statement
 from scaiqueue_reference.store.mariadb_places import MariaDBPlaces
 
 _TABLE = "mod_scaiqueue_messages"
@@ -35,8 +36,19 @@ _LARGEST_STATEMENT = 8 * 1024 * 1024  # bytes of payload in one statement: half 
 _row = attrgetter(*Message.__struct_fields__)
 _line = attrgetter(*Entry.__struct_fields__)
 
-_Publish = tuple[Message, str, int]
-_Take = tuple[Sequence[str], Claim]
+
+class _Publish(NamedTuple):
+    message: Message
+    event_type: str
+    capacity: int
+
+
+class _Take(NamedTuple):
+    ids: Sequence[str]
+    claim: Claim
+
+
+_Write = _Publish | _Take | Change
 
 
 class MariaDBStore(MariaDBPlaces):
@@ -47,12 +59,11 @@ class MariaDBStore(MariaDBPlaces):
     def __init__(self, url: str, clock: Clock) -> None:
         super().__init__(Link(url))
         self._clock = clock
-        self._inserts: Batcher[_Publish, Inserted] = Batcher(self._insert, weight=_size, capacity=_LARGEST_STATEMENT)
-        self._bounded: Batcher[_Publish, Inserted] = Batcher(self._insert_bounded)
-        self._claims: Batcher[_Take, list[Message]] = Batcher(self._claim)
-        self._changes: Batcher[Change, Message | None] = Batcher(
-            self._change, weight=lambda change: _payload(change.values), capacity=_LARGEST_STATEMENT
+        # All verbs share a transaction: the way to the database and to its disk costs more than what is done there.
+        self._writes: Batcher[_Write, Any] = Batcher(
+            self._write, weight=_size, capacity=_LARGEST_STATEMENT, gather_s=GATHER_S
         )
+        self._bounded: Batcher[_Publish, Inserted] = Batcher(self._insert_bounded)
 
     async def open(self) -> int:
         await self._link.open()
@@ -64,21 +75,41 @@ class MariaDBStore(MariaDBPlaces):
         return int(rows[0][0]) if rows else 0
 
     async def close(self) -> None:
-        for batcher in (self._inserts, self._bounded, self._claims, self._changes):
+        for batcher in (self._writes, self._bounded):
             await batcher.idle()
         await self._link.close()
 
-    # -- publish
+    # -- writes
 
     async def insert(self, message: Message, event_type: str, *, capacity: int) -> Inserted:
-        batcher = self._bounded if capacity else self._inserts
-        return await batcher.submit((message, event_type, capacity))
+        publish = _Publish(message, event_type, capacity)
+        inserted: Inserted = await (self._bounded if capacity else self._writes).submit(publish)
+        return inserted
 
-    async def _insert(self, publishes: Sequence[_Publish]) -> Sequence[Inserted | BaseException]:
-        async def work(cursor: Cursor) -> list[Inserted | BaseException]:
-            return [*await _insert_all(cursor, publishes)]
+    async def claim(self, ids: Sequence[str], claim: Claim) -> list[Message]:
+        taken: list[Message] = await self._writes.submit(_Take(ids, claim))
+        return taken
 
-        return await self._link.transaction(work)
+    async def change(self, change: Change) -> Message | None:
+        changed: Message | None = await self._writes.submit(change)
+        return changed
+
+    async def _write(self, writes: Sequence[_Write]) -> Sequence[object]:
+        """What came together, in one transaction; one outcome each."""
+
+        async def work(cursor: Cursor) -> Sequence[object]:
+            publishes = [write for write in writes if isinstance(write, _Publish)]
+            inserting = [_inserting(publishes)] if publishes else []
+            _, *answers, locked = await cursor.together([BEGIN, *inserting, _locking(writes)])
+            lines: list[Entry] = []
+            inserted = iter(await _inserted(cursor, publishes, answers[0], lines) if publishes else ())
+            now_us = self._clock.now_us()  # as late as possible: a lock is never shorter than promised
+            changes = _Changes({row[0]: Message(*row) for row in locked}, lines, now_us)
+            outcomes = [next(inserted) if isinstance(write, _Publish) else changes.apply(write) for write in writes]
+            await cursor.together([*_updates(changes.written), *_journal(lines), COMMIT])
+            return outcomes
+
+        return await self._link.batch(work)
 
     async def _insert_bounded(self, publishes: Sequence[_Publish]) -> Sequence[Inserted | BaseException]:
         """Into queues with max_depth: one at a time behind a lock on the queue's row, so that the count holds."""
@@ -88,75 +119,18 @@ class MariaDBStore(MariaDBPlaces):
             for queue_id in queue_ids:
                 await cursor.rows("SELECT id FROM queues WHERE id = %s FOR UPDATE", (queue_id,))
             outcomes: list[Inserted | BaseException] = []
+            lines: list[Entry] = []
             for publish in publishes:
-                found = await _by_key(cursor, publish[0])
+                found = await _by_key(cursor, publish.message)
                 if found is not None:
                     outcomes.append(Inserted(found, created=False))
-                elif await _held(cursor, publish[0].queue_id, publish[2]) >= publish[2]:
+                elif await _held(cursor, publish.message.queue_id, publish.capacity) >= publish.capacity:
                     outcomes.append(QueueFull())
                 else:
-                    outcomes += await _insert_all(cursor, [publish])
-            return outcomes
-
-        return await self._link.transaction(work)
-
-    # -- claim
-
-    async def claim(self, ids: Sequence[str], claim: Claim) -> list[Message]:
-        return await self._claims.submit((ids, claim))
-
-    async def _claim(self, takes: Sequence[_Take]) -> Sequence[list[Message] | BaseException]:
-        async def work(cursor: Cursor) -> list[list[Message] | BaseException]:
-            rows = await _locked(cursor, {key for ids, _ in takes for key in ids})
-            now_us = self._clock.now_us()  # as late as possible: the lock is never shorter than promised
-            outcomes: list[list[Message] | BaseException] = []
-            changed: dict[Claim, list[str]] = {}
-            for ids, claim in takes:
-                found = [rows.pop(key) for key in ids if key in rows and _claimable(rows[key], claim, now_us)]
-                outcomes.append([_claimed(message, claim, now_us) for message in found])
-                if found:
-                    changed.setdefault(claim, []).extend(message.id for message in found)
-            for claim, keys in changed.items():
-                await cursor.run(
-                    f"""UPDATE {_TABLE} SET state = '{State.CLAIMED}', attempts = attempts + 1, claimed_by_type = %s,
-                    claimed_by_id = %s, claimed_us = %s, lock_until_us = %s WHERE id IN ({_places(keys)})""",  # noqa: S608
-                    (claim.actor.type, claim.actor.id, now_us, now_us + claim.visibility_us, *keys),
-                )
-            pairs = zip(takes, outcomes, strict=True)
-            lines = [
-                Entry.of(claim.event_type, message, claim.actor, now_us)
-                for (_, claim), taken in pairs
-                if not isinstance(taken, BaseException)
-                for message in taken
-            ]
-            await _journal(cursor, lines)
-            return outcomes
-
-        return await self._link.transaction(work)
-
-    # -- change
-
-    async def change(self, change: Change) -> Message | None:
-        return await self._changes.submit(change)
-
-    async def _change(self, changes: Sequence[Change]) -> Sequence[Message | BaseException | None]:
-        async def work(cursor: Cursor) -> list[Message | BaseException | None]:
-            rows = await _locked(cursor, {change.message for change in changes})
-            now_us = self._clock.now_us()
-            outcomes: list[Message | BaseException | None] = []
-            lines: list[Entry] = []
-            written: dict[str, dict[str, object]] = {}
-            for change in changes:
-                before = rows.get(change.message)
-                if before is None or not _holds(change, before):
-                    outcomes.append(None)
-                    continue
-                after = rows[before.id] = msgspec.structs.replace(before, **change.values)
-                written.setdefault(before.id, {}).update(change.values)
-                lines.append(Entry.of(change.event_type, after, change.actor, now_us))
-                outcomes.append(after)
-            await _write(cursor, written)
-            await _journal(cursor, lines)
+                    (answer,) = await cursor.together([_inserting([publish])])
+                    outcomes += await _inserted(cursor, [publish], answer, lines)
+            for statement in _journal(lines):
+                await cursor.run(*statement)
             return outcomes
 
         return await self._link.transaction(work)
@@ -253,7 +227,10 @@ class MariaDBStore(MariaDBPlaces):
         return await self._link.transaction(work)
 
     async def append(self, entries: Sequence[Entry]) -> None:
-        await self._link.transaction(lambda cursor: _journal(cursor, entries))
+        async def work(cursor: Cursor) -> None:
+            await cursor.together([BEGIN, *_journal(entries), COMMIT])
+
+        await self._link.batch(work)
 
     async def journal(self, page: JournalPage) -> list[tuple[int, Entry]]:
         where, parameters = schema.journal_where(page, "%s")
@@ -266,42 +243,88 @@ class MariaDBStore(MariaDBPlaces):
         return dict(await self._link.rows(statement, ids))
 
 
-def _size(publish: _Publish) -> int:
-    message = publish[0]
+def _size(write: _Write) -> int:
+    """About how many bytes of a statement."""
+    if isinstance(write, Change):
+        return 1024 + sum(len(value) for value in write.values.values() if isinstance(value, bytes))
+    if isinstance(write, _Take):
+        return 1024 + 40 * len(write.ids)
+    message = write.message
     return 1024 + len(message.body) + len(message.labels or b"") + len(message.hitl_spec or b"")
 
 
-def _payload(values: Mapping[str, object]) -> int:
-    return 1024 + sum(len(value) for value in values.values() if isinstance(value, bytes))
+def _keys(write: _Write) -> Sequence[str]:
+    """The rows that it needs as they are."""
+    if isinstance(write, Change):
+        return (write.message,)
+    return write.ids if isinstance(write, _Take) else ()
 
 
 def _places(values: Sequence[object]) -> str:
     return ", ".join(["%s"] * len(values))
 
 
-async def _insert_all(cursor: Cursor, publishes: Sequence[_Publish]) -> list[Inserted]:
-    """RETURNING gives the id that now carries the key: our own, or that of the message which was first."""
-    rows = ", ".join([f"({_places(Message.__struct_fields__)})"] * len(publishes))
-    statement = f"""INSERT INTO {_TABLE} ({_M}) VALUES {rows}
+class _Changes:
+    """Claims and conditional changes over the locked rows, one after the other."""
+
+    def __init__(self, rows: dict[str, Message], lines: list[Entry], now_us: int) -> None:
+        self._rows = rows
+        self._lines = lines
+        self._now_us = now_us
+        self.written: dict[str, dict[str, object]] = {}  # columns by id
+
+    def apply(self, write: _Take | Change) -> list[Message] | Message | None:
+        """The messages that were claimed, or the changed one; None when a guard of the change does not hold."""
+        if isinstance(write, _Take):
+            claim, found = write.claim, [self._rows[key] for key in dict.fromkeys(write.ids) if key in self._rows]
+            return [
+                self._alter(message, _claim_values(message, claim, self._now_us), claim.event_type, claim.actor)
+                for message in found
+                if _claimable(message, claim, self._now_us)
+            ]
+        before = self._rows.get(write.message)
+        if before is None or not _holds(write, before):
+            return None
+        return self._alter(before, write.values, write.event_type, write.actor)
+
+    def _alter(self, before: Message, values: Mapping[str, object], event_type: str, actor: Actor) -> Message:
+        after = self._rows[before.id] = msgspec.structs.replace(before, **values)
+        self.written.setdefault(before.id, {}).update(values)
+        self._lines.append(Entry.of(event_type, after, actor, self._now_us))
+        return after
+
+
+def _inserting(publishes: Sequence[_Publish]) -> Statement:
+    """RETURNING gives the id that now carries the key: our own, or that of the message which was first.
+
+    Most columns of a new message are empty: what is so in all of them is left to the table.
+    """
+    rows = [_row(publish.message) for publish in publishes]
+    filled = [
+        place for place, values in enumerate(zip(*rows, strict=True)) if any(value is not None for value in values)
+    ]
+    columns = ", ".join(Message.__struct_fields__[place] for place in filled)
+    places = ", ".join([f"({_places(filled)})"] * len(rows))
+    statement = f"""INSERT INTO {_TABLE} ({columns}) VALUES {places}
         ON DUPLICATE KEY UPDATE attempts = attempts RETURNING id"""  # noqa: S608
-    parameters = [value for message, _, _ in publishes for value in _row(message)]
-    kept = {row[0] for row in await cursor.rows(statement, parameters)}
-    inserted: list[Inserted] = []
-    for message, _, _ in publishes:
-        first = message if message.id in kept else await _by_key(cursor, message)
-        if first is None:
-            raise Unavailable("The message with this idempotency_key was deleted meanwhile; try again.")
-        inserted.append(Inserted(first, created=first is message))
-    made = zip(publishes, inserted, strict=True)
-    await _journal(
-        cursor,
-        [
-            Entry.of(event, message, Actor(message.source_type, message.source_id), message.created_us)
-            for (message, event, _), i in made
-            if i.created
-        ],
-    )
-    return inserted
+    return statement, [row[place] for row in rows for place in filled]
+
+
+async def _inserted(
+    cursor: Cursor, publishes: Sequence[_Publish], answer: Sequence[Row], lines: list[Entry]
+) -> list[Inserted | BaseException]:
+    kept = {row[0] for row in answer}
+    outcomes: list[Inserted | BaseException] = []
+    for message, event_type, _ in publishes:
+        if message.id in kept:
+            outcomes.append(Inserted(message, created=True))
+            actor = Actor(message.source_type, message.source_id)
+            lines.append(Entry.of(event_type, message, actor, message.created_us))
+        elif (first := await _by_key(cursor, message)) is not None:
+            outcomes.append(Inserted(first, created=False))
+        else:
+            outcomes.append(Unavailable("The message with this idempotency_key was deleted meanwhile; try again."))
+    return outcomes
 
 
 async def _by_key(cursor: Cursor, message: Message) -> Message | None:
@@ -318,13 +341,12 @@ async def _held(cursor: Cursor, queue_id: str, capacity: int) -> int:
     return int((await cursor.rows(statement, (queue_id, capacity)))[0][0])
 
 
-async def _locked(cursor: Cursor, ids: set[str]) -> dict[str, Message]:
-    """The rows, locked in the order of their ids, so that two processes never wait for each other."""
-    keys = sorted(key for key in ids if key.isascii())
+def _locking(writes: Sequence[_Write]) -> Statement:
+    """The rows that the writes need, locked in the order of their ids: two processes never wait for each other."""
+    keys = sorted({key for write in writes for key in _keys(write) if key.isascii()})
     if not keys:
-        return {}
-    statement = f"SELECT {_M} FROM {_TABLE} WHERE id IN ({_places(keys)}) ORDER BY id FOR UPDATE"  # noqa: S608
-    return {row[0]: Message(*row) for row in await cursor.rows(statement, keys)}
+        return "DO 0", ()
+    return f"SELECT {_M} FROM {_TABLE} WHERE id IN ({_places(keys)}) ORDER BY id FOR UPDATE", keys  # noqa: S608
 
 
 def _claimable(message: Message, claim: Claim, now_us: int) -> bool:
@@ -336,16 +358,15 @@ def _claimable(message: Message, claim: Claim, now_us: int) -> bool:
     )
 
 
-def _claimed(message: Message, claim: Claim, now_us: int) -> Message:
-    return msgspec.structs.replace(
-        message,
-        state=State.CLAIMED,
-        attempts=message.attempts + 1,
-        claimed_by_type=claim.actor.type,
-        claimed_by_id=claim.actor.id,
-        claimed_us=now_us,
-        lock_until_us=now_us + claim.visibility_us,
-    )
+def _claim_values(message: Message, claim: Claim, now_us: int) -> dict[str, object]:
+    return {
+        "state": State.CLAIMED,
+        "attempts": message.attempts + 1,
+        "claimed_by_type": claim.actor.type,
+        "claimed_by_id": claim.actor.id,
+        "claimed_us": now_us,
+        "lock_until_us": now_us + claim.visibility_us,
+    }
 
 
 def _holds(change: Change, message: Message) -> bool:
@@ -358,7 +379,7 @@ def _holds(change: Change, message: Message) -> bool:
     )
 
 
-async def _write(cursor: Cursor, written: Mapping[str, Mapping[str, object]]) -> None:
+def _updates(written: Mapping[str, Mapping[str, object]]) -> Iterator[Statement]:
     """One UPDATE for all rows that change the same columns; a column with one value for all needs no CASE."""
     shapes: dict[tuple[str, ...], list[str]] = {}
     for key, values in written.items():
@@ -375,11 +396,13 @@ async def _write(cursor: Cursor, written: Mapping[str, Mapping[str, object]]) ->
                 assignments.append(f"{column} = CASE id {'WHEN %s THEN %s ' * len(keys)}END")
                 parameters += [part for pair in zip(keys, column_values, strict=True) for part in pair]
         statement = f"UPDATE {_TABLE} SET {', '.join(assignments)} WHERE id IN ({_places(keys)})"  # noqa: S608
-        await cursor.run(statement, [*parameters, *keys])
+        yield statement, [*parameters, *keys]
 
 
-async def _journal(cursor: Cursor, lines: Sequence[Entry]) -> None:
-    if lines:
-        rows = ", ".join([f"({_places(Entry.__struct_fields__)})"] * len(lines))
-        statement = f"INSERT INTO journal ({schema.JOURNAL_COLUMNS}) VALUES {rows}"  # noqa: S608
-        await cursor.run(statement, [value for line in lines for value in _line(line)])
+def _journal(lines: Sequence[Entry]) -> list[Statement]:
+    """One INSERT, or none."""
+    if not lines:
+        return []
+    rows = ", ".join([f"({_places(Entry.__struct_fields__)})"] * len(lines))
+    statement = f"INSERT INTO journal ({schema.JOURNAL_COLUMNS}) VALUES {rows}"  # noqa: S608
+    return [(statement, [value for line in lines for value in _line(line)])]

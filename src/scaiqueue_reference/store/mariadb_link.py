@@ -16,6 +16,10 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
+Statement = tuple[str, Sequence[object]]  # and its parameters
+
+BEGIN: Statement = ("BEGIN", ())
+COMMIT: Statement = ("COMMIT", ())
 
 _DEADLOCK = (1213, 1205, 1020)  # the other side went first: the same work succeeds when tried again
 _TRIES = 5
@@ -32,6 +36,7 @@ class Cursor:
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
+        self.answered = False  # whether this connection lives
 
     async def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[Row]:
         """The rows that a statement gives."""
@@ -44,6 +49,18 @@ class Cursor:
         async with self._connection.cursor() as cursor:
             count: int = await cursor.execute(statement, tuple(parameters))
             return count
+
+    async def together(self, statements: Sequence[Statement]) -> list[list[Row]]:
+        """The rows of each of several statements, all sent at once; the first that fails is the last that ran."""
+        text = "; ".join(statement for statement, _ in statements)
+        parameters = tuple(value for _, values in statements for value in values)
+        async with self._connection.cursor() as cursor:
+            await cursor.execute(text, parameters)
+            self.answered = True
+            results = [list(await cursor.fetchall())]
+            while await cursor.nextset():
+                results.append(list(await cursor.fetchall()))
+            return results
 
     def abandon(self) -> None:
         """Closes the connection; the pool then makes a new one."""
@@ -99,35 +116,41 @@ class Link:
 
     async def transaction(self, work: Callable[[Cursor], Awaitable[T]]) -> T:
         """Runs `work` in one transaction, again after a deadlock; raises Unavailable."""
+
+        async def framed(cursor: Cursor) -> T:
+            await cursor.together([BEGIN])
+            result = await work(cursor)
+            await cursor.together([COMMIT])
+            return result
+
+        return await self.batch(framed)
+
+    async def batch(self, work: Callable[[Cursor], Awaitable[T]]) -> T:
+        """As `transaction`, of work that starts with BEGIN and ends with COMMIT itself, so that they travel along."""
         for attempt in range(_TRIES):
             try:
-                async with self._begun() as cursor:
-                    result = await work(cursor)
-                    await cursor.run("COMMIT")
-                    return result
+                return await self._worked(work)
             except _TryAgain as error:
                 if attempt == _TRIES - 1:
                     raise Unavailable(f"The rows are too busy: {error}") from error
                 await asyncio.sleep(0.005 * (attempt + 1))
         raise AssertionError("unreachable")
 
-    @asynccontextmanager
-    async def _begun(self) -> AsyncIterator[Cursor]:
+    async def _worked(self, work: Callable[[Cursor], Awaitable[T]]) -> T:
         for last in (False, True):
             async with self._cursor() as cursor:
                 try:
-                    await cursor.run("BEGIN")
-                except (Error, OSError, EOFError):  # died while it was idle: nothing was done on it
-                    cursor.abandon()
-                    if last:
-                        raise
-                    continue
-                try:
-                    yield cursor
+                    return await work(cursor)
+                except (Error, OSError, EOFError) as error:
+                    if not last and not cursor.answered and _lost(error):  # it died while it was idle: nothing was done
+                        cursor.abandon()
+                        continue
+                    await _quietly(cursor.run("ROLLBACK"))
+                    raise
                 except BaseException:
                     await _quietly(cursor.run("ROLLBACK"))
                     raise
-                return
+        raise AssertionError("unreachable")
 
     @asynccontextmanager
     async def _cursor(self) -> AsyncIterator[Cursor]:
@@ -139,7 +162,7 @@ class Link:
                 connection.close()
                 raise
             except Error as error:
-                if _code(error) in (0, 1053) or _code(error) >= 2000:  # 1053: the server is going down
+                if _lost(error):
                     connection.close()
                 raise
             finally:
@@ -169,6 +192,11 @@ class _translated:  # noqa: N801 -- reads as a verb where it is used
         if isinstance(error, Error | OSError | asyncio.TimeoutError | EOFError):
             _log.warning("database: %s", error)  # the reason is for the operator, not for the caller
             raise Unavailable from error
+
+
+def _lost(error: BaseException) -> bool:
+    """Whether the connection is of no use any more."""
+    return not isinstance(error, Error) or _code(error) in (0, 1053) or _code(error) >= 2000  # 1053: it is going down
 
 
 def _code(error: BaseException) -> int:

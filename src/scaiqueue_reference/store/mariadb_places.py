@@ -1,4 +1,4 @@
-"""Scopes, queues and settings in MariaDB; read anew for every call, because another process may have changed them."""
+"""Scopes, queues and settings in MariaDB, where another process may change them at any time."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,6 +17,7 @@ _Q_OF = ", ".join(f"q.{name}" for name in Queue.__struct_fields__)
 
 _MIGRATION_LOCK = "scaiqueue_migration"
 _MIGRATION_WAIT_S = 60
+_MOST_KNOWN = 10_000  # places in memory
 
 Place = tuple[Scope, Queue]
 
@@ -28,6 +29,10 @@ class MariaDBPlaces:
         self._link = link
         self._tenants: dict[str, str] = {}  # a scope's tenant never changes
         self._lookups: Batcher[str, Place | None] = Batcher(self._look_up)
+        # Places change seldom and are needed by every call: the rows are read anew only when their version has risen.
+        self._versions: Batcher[None, str] = Batcher(self._read_version)
+        self._known: dict[str, Place] = {}  # by queue, as of `_version`
+        self._version = ""
 
     async def _migrate(self) -> None:
         """Runs the steps that this database has not seen; of several processes one does it, the others wait."""
@@ -84,13 +89,18 @@ class MariaDBPlaces:
         await self._link.transaction(work)
 
     async def save_scope(self, scope: Scope) -> None:
-        await self._link.transaction(lambda cursor: _save(cursor, "scopes", scope))
+        async def work(cursor: Cursor) -> None:
+            await _save(cursor, "scopes", scope)
+            await _rise(cursor)
+
+        await self._link.transaction(work)
 
     async def delete_scope(self, scope_id: str) -> None:
         async def work(cursor: Cursor) -> None:
             for table in ("mod_scaiqueue_messages", "queues", "documents"):
                 await cursor.run(f"DELETE FROM {table} WHERE scope_id = %s", (scope_id,))  # noqa: S608
             await cursor.run("DELETE FROM scopes WHERE id = %s", (scope_id,))
+            await _rise(cursor)
 
         await self._link.transaction(work)
         self._tenants.pop(scope_id, None)
@@ -98,7 +108,22 @@ class MariaDBPlaces:
     # -- queues
 
     async def place(self, queue_id: str) -> Place | None:
-        return await self._lookups.submit(queue_id)
+        version = await self._versions.submit(None)
+        if version != self._version:
+            self._known.clear()
+            self._version = version
+        known = self._known.get(queue_id)
+        if known is None:
+            known = await self._lookups.submit(queue_id)
+            if known is not None and version == self._version:  # else another call has seen a newer version meanwhile
+                if len(self._known) >= _MOST_KNOWN:
+                    self._known.clear()
+                self._known[queue_id] = known
+        return known
+
+    async def _read_version(self, calls: Sequence[None]) -> Sequence[str]:
+        rows = await self._link.rows("SELECT value FROM settings WHERE name = %s", (schema.PLACES_VERSION,))
+        return [rows[0][0]] * len(calls)
 
     async def _look_up(self, queue_ids: Sequence[str]) -> Sequence[Place | BaseException | None]:
         keys = sorted({key for key in queue_ids if key.isascii()})
@@ -124,12 +149,17 @@ class MariaDBPlaces:
         await self._link.transaction(lambda cursor: _add(cursor, "queues", queue))
 
     async def save_queue(self, queue: Queue) -> None:
-        await self._link.transaction(lambda cursor: _save(cursor, "queues", queue))
+        async def work(cursor: Cursor) -> None:
+            await _save(cursor, "queues", queue)
+            await _rise(cursor)
+
+        await self._link.transaction(work)
 
     async def delete_queue(self, queue_id: str) -> None:
         async def work(cursor: Cursor) -> None:
             await cursor.run("DELETE FROM mod_scaiqueue_messages WHERE queue_id = %s", (queue_id,))
             await cursor.run("DELETE FROM queues WHERE id = %s", (queue_id,))
+            await _rise(cursor)
 
         await self._link.transaction(work)
 
@@ -183,6 +213,11 @@ async def _add(cursor: Cursor, table: str, place: Scope | Queue | Record) -> Non
         await cursor.run(statement, values)
     except IntegrityError as error:
         raise SlugTaken(schema.taken(place)) from error
+
+
+async def _rise(cursor: Cursor) -> None:
+    """What was known of places is known no more; the last statement of a change, since all changes share this row."""
+    await cursor.run("UPDATE settings SET value = value + 1 WHERE name = %s", (schema.PLACES_VERSION,))
 
 
 async def _save(

@@ -21,6 +21,8 @@ QUEUE_COLUMNS = ", ".join(Queue.__struct_fields__)
 SCOPE_COLUMNS = ", ".join(Scope.__struct_fields__)
 JOURNAL_COLUMNS = ", ".join(Entry.__struct_fields__)
 
+PLACES_VERSION = "places_version"  # the setting that every change of a scope or a queue raises
+
 TABLES: dict[type[Record], str] = {
     Document: "documents",
     Webhook: "webhooks",
@@ -207,4 +209,5 @@ MARIADB: Sequence[Sequence[str]] = (
             last_us BIGINT NOT NULL, error {_LONG} NOT NULL
         ) ENGINE=InnoDB""",
     ),
+    (f"INSERT IGNORE INTO settings (name, value) VALUES ('{PLACES_VERSION}', '1')",),  # noqa: S608
 )
