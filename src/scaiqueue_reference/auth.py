@@ -54,11 +54,15 @@ class _KeysFile(msgspec.Struct, forbid_unknown_fields=True):
     keys: dict[str, _KeyRow]
 
 
+_MOST_SEEN = 1_000  # headers of valid keys: one key may be written in several ways
+
+
 class Keyring:
     """Known keys; a token is kept as its SHA-256 digest only."""
 
     def __init__(self) -> None:
-        self._callers: dict[bytes, Caller] = {}
+        self._callers: dict[bytes, Caller] = {}  # by the digest of their token
+        self._seen: dict[bytes, Caller] = {}  # by the header of a call that was let in
 
     def add(self, name: str, token: str, tenant_id: str, permissions: tuple[str, ...]) -> None:
         """Makes `token` speak for the user `usr_<name>`."""
@@ -69,10 +73,15 @@ class Keyring:
         """The caller behind an Authorization header; raises TokenMissing, TokenInvalid."""
         if header is None or not header.strip():
             raise TokenMissing
+        seen = self._seen.get(header)
+        if seen is not None:
+            return seen
         scheme, _, token = header.partition(b" ")
         caller = self._callers.get(_digest(token.strip())) if scheme.lower() == b"bearer" else None
         if caller is None:
             raise TokenInvalid
+        if len(self._seen) < _MOST_SEEN:
+            self._seen[header] = caller
         return caller
 
 

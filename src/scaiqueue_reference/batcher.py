@@ -11,8 +11,8 @@ Outcome = TypeVar("Outcome")
 # More in one statement lengthens the wait of the first without saving round trips worth mentioning.
 LARGEST_BATCH = 200
 
-# While others wait already, the next batch waits for those who were just answered and come back, at most this long: a
-# transaction costs as much as a dozen of its items. A single client is never kept waiting.
+# A batch waits for those whom the last one answered and who come back, at most this long: a transaction costs as much
+# as a dozen of its items. A single client is never kept waiting.
 GATHER_S = 0.0005
 
 
@@ -69,8 +69,9 @@ class Batcher(Generic[Item, Outcome]):
                     future.set_exception(outcome)
                 else:
                     future.set_result(outcome)
-            if self._waiting and self._gather_s:
-                await self._gather(len(batch) + len(self._waiting))
+            expected = len(batch) + len(self._waiting)
+            if self._gather_s and expected > 1:
+                await self._gather(expected)
         self._task = None
 
     async def _gather(self, expected: int) -> None:

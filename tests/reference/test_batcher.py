@@ -62,3 +62,26 @@ async def test_who_stops_waiting_does_not_disturb() -> None:
     assert await kept == "4"
     with pytest.raises(asyncio.CancelledError):
         await gone
+
+
+async def test_a_batch_waits_for_those_who_come_back() -> None:
+    """Whom the last batch answered are expected: one who comes first does not travel alone."""
+    disk = _Disk()
+    batcher = Batcher(disk.flush, gather_s=30)  # far more than a test takes: only their coming ends the wait
+    await asyncio.gather(*(batcher.submit(n) for n in (2, 4, 6)))
+    first = asyncio.create_task(batcher.submit(2))
+    await asyncio.sleep(0)
+    assert len(disk.batches) == 1
+    await asyncio.gather(first, batcher.submit(4), batcher.submit(6))
+    assert disk.batches == [[2, 4, 6], [2, 4, 6]]
+
+
+async def test_a_batch_does_not_wait_long() -> None:
+    """Who does not come back is waited for once, and expected no more."""
+    disk = _Disk()
+    batcher = Batcher(disk.flush, gather_s=0.01)
+    await asyncio.gather(*(batcher.submit(n) for n in (2, 4, 6)))
+    assert await batcher.submit(8) == "8"
+    assert await batcher.submit(10) == "10"
+    await batcher.idle()
+    assert disk.batches == [[2, 4, 6], [8], [10]]

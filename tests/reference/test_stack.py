@@ -60,3 +60,25 @@ def test_two_workers_reclaim_once(
             assert {message["id"] for message in back} == made
             assert {message["attempts"] for message in back} == {2}
             assert api.claim(20) == []
+
+
+def test_what_one_process_changes_the_other_knows_at_once(
+    running: Callable[..., Any], client: Any, services: Any
+) -> None:
+    """Each process keeps what it knows of a queue; not one call may be answered by what is no longer so."""
+    options = ["--database", services.database_url, "--redis", services.redis_url]
+    with running(*options, "--role", "api") as server, running(*options, "--role", "api") as second:
+        here, there = client(server), client(second)
+        with here.http, there.http:
+            here.new_scope()
+            here.new_queue()
+            there.scope, there.queue = here.scope, here.queue
+            for _ in range(10):
+                there.publish(1)
+                here.ok("POST", f"{here.at()}/pause")
+                assert there.try_publish().status_code == 409
+                assert there.claim(1) == []
+                here.ok("POST", f"{here.at()}/resume")
+                assert len(there.claim(1)) == 1
+            here.ok("DELETE", here.at())
+            assert there.try_publish().status_code == 404

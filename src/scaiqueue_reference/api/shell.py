@@ -33,11 +33,14 @@ class HotShell:
     def _match(self, path: str) -> _Match | None:
         if not path.startswith(_PREFIX):
             return None
-        match path[len(_PREFIX) :].split("/"):
-            case [scope_id, "queues", queue_id, "messages"] if scope_id and queue_id:
-                return self._publish, {"scope_id": scope_id, "queue_id": queue_id}
-            case [scope_id, "queues", queue_id, "messages", "claim"] if scope_id and queue_id:
-                return self._claim, {"scope_id": scope_id, "queue_id": queue_id}
-            case [scope_id, "messages", message_id, "complete"] if scope_id and message_id:
-                return self._complete, {"scope_id": scope_id, "message_id": message_id}
+        parts = path[len(_PREFIX) :].split("/")
+        if len(parts) < 4 or not parts[0] or not parts[2]:
+            return None
+        if parts[1] == "queues" and parts[3] == "messages":
+            if len(parts) == 4:
+                return self._publish, {"scope_id": parts[0], "queue_id": parts[2]}
+            if len(parts) == 5 and parts[4] == "claim":
+                return self._claim, {"scope_id": parts[0], "queue_id": parts[2]}
+        elif parts[1] == "messages" and parts[3] == "complete" and len(parts) == 4:
+            return self._complete, {"scope_id": parts[0], "message_id": parts[2]}
         return None

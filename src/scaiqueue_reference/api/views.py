@@ -67,6 +67,8 @@ def moment(at_us: int | None) -> str | None:
 
 def message_view(message: Message) -> MessageView:
     """The row as the API shows it."""
+    created_at = moment(message.created_us)
+    at_once = message.visible_us <= message.created_us
     return MessageView(
         message.id,
         message.tenant_id,
@@ -90,10 +92,10 @@ def message_view(message: Message) -> MessageView:
         _plain(message.ttl_seconds),
         moment(message.deadline_us),
         moment(message.delay_until_us),
-        moment(max(message.visible_us, message.created_us)),
+        created_at if at_once else moment(message.visible_us),
         moment(message.expires_us),
         _NULL if message.hitl_spec is None else Raw(message.hitl_spec),
-        moment(message.created_us),
+        created_at,
         message.claimed_by_type,
         message.claimed_by_id,
         moment(message.claimed_us),
