@@ -145,6 +145,20 @@ class TestWrong:
         assert (code, checkup.usable) == (3, False)
         assert "closed" in checkup.summary
 
+    async def test_a_server_that_hangs_is_asked_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(room, "ANSWERS_WITHIN_S", 0.2)
+        checkup, code = await examined(served("hang"))
+        assert (code, checkup.requests) == (ExitCode.TARGET, 1)
+        assert "no answer within 0.2 s" in checkup.summary
+        assert "perhaps" in line(checkup, "left behind", "scopes").said
+
+    async def test_a_limit_that_lets_nothing_through_is_not_waited_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(room, "PATIENCE_S", 0.0)
+        checkup, code = await examined(served("always_429"))
+        assert (code, checkup.requests) == (ExitCode.TARGET, 1)
+        assert "answers 429" in checkup.summary
+        assert not [found for found in checkup.lines if found.area == "left behind"], "it was refused: nothing is there"
+
     async def test_few_requests_left(self) -> None:
         class Counting(Pocket):
             async def answer(self, request: Request) -> Reply:

@@ -190,7 +190,7 @@ async def _listed(cursor: str, client: Client) -> Exchange:
     query = {"cursor": cursor} if cursor else {}
     exchange = await client.send(wire.list_scopes(**query), case=CASE)
     for _ in range(2):
-        if exchange.ok or 400 <= exchange.status < 500:
+        if exchange.ok or 400 <= exchange.status < 500 or exchange.hangs:
             break
         exchange = await client.send(wire.list_scopes(**query), case=CASE)
     return exchange

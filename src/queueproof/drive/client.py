@@ -66,6 +66,11 @@ class Exchange:
         """Whether the answer says that there is no such verb here."""
         return self.status in NO_SUCH_VERB
 
+    @property
+    def hangs(self) -> bool:
+        """Whether all time was spent on waiting: another try would wait as long."""
+        return self.answer is None and self.why.startswith(("no answer within", "no connection in time"))
+
     def told(self) -> str:
         """What came back, in a few words."""
         if self.answer is None:
@@ -92,6 +97,7 @@ class Client:
         self.recorder = recorder
         self.budget = budget
         self.key = key
+        self.patience_s: float | None = None  # a 429 that asks for a longer pause is an answer; None: waited out
         self.retried = 0
         self.round_trips_ns: list[int] = []
         self.worked: set[str] = set()  # verbs that were answered 2xx
@@ -134,12 +140,14 @@ class Client:
         if authorization is None:
             authorization = f"Bearer {self.key if key is None else key}"
         headers = self._headers(request, case, authorization)
-        give_up = time.monotonic() + LONGEST_RATE_LIMIT_S
+        give_up = time.monotonic() + (LONGEST_RATE_LIMIT_S if self.patience_s is None else self.patience_s)
         attempt = 1
         while True:
             async with self.budget.slot(urgent=urgent, burst=burst):
                 exchange = await self._once(request, headers, case, attempt, fields or {})
             if exchange.status != 429 or exchange.code == wire.QUEUE_FULL or time.monotonic() > give_up:
+                return exchange
+            if self.patience_s is not None and self.budget.silence_s > self.patience_s:
                 return exchange
             attempt += 1
 

@@ -35,6 +35,10 @@ WINDOW_S = 60.0
 # Beyond this a server's idea of "now" spoils delays and deadlines that a client computes.
 SKEW_S = 2.0
 SLOW_MS = 250.0
+# Whoever asks a doctor waits: what takes longer than this to answer is said to hang, and a limit that asks for a longer
+# pause before the first call is said instead of waited out.
+ANSWERS_WITHIN_S = 4.0
+PATIENCE_S = 3.0
 # A whole examination takes about 65 calls; where fewer are left, what each further key may do is not asked for.
 FEW_LEFT = 60
 
@@ -62,8 +66,16 @@ class Examination:
 
     def __init__(self, target: Target, *, run: str) -> None:
         self.lines: list[Line] = []
+        self._held_s: set[int] = set()  # visibility timeouts that claims were given
         recorder = Recorder(_Nowhere(), secrets=(target.key, *target.keys.values()))
-        self.client = Listening(target.url, target.key, recorder=recorder, budget=RequestBudget(), run=run)
+        self.client = Listening(
+            target.url,
+            target.key,
+            recorder=recorder,
+            budget=RequestBudget(),
+            run=run,
+            read_timeout_s=ANSWERS_WITHIN_S,
+        )
         self.client.heard = []
         self.world = World(
             run=run, client=self.client, keys=target.keys, ours=target.kind != "url", ledger=Ledger()
@@ -73,19 +85,22 @@ class Examination:
         """Raises TargetError when no run could begin here."""
         try:
             await self._begin()
-            self.lines += _dialect(self.world)
             queue, lapsing = await self._queue("verbs"), await self._queue("enforcer")
             # The verbs last: some of them pause or close the scope that the others need.
+            self._held_s.add(self.world.dialect.timeout_s)
             lines = await asyncio.gather(self._keys(queue), self._enforcer(lapsing))
             self.lines += [line for part in lines for line in part]
             self.lines += await verbs_of(self.world, queue)
+            self.lines += _dialect(self.world, min(self._held_s))
         finally:
             self.lines += [*rate_lines(self.client), *_clock(self.client), *_speed(self.client)]
 
     async def _begin(self) -> None:
         """The first calls: a scope of our own, and the dialect."""
+        self.client.patience_s = PATIENCE_S
         try:
             await check_target(self.world)
+            self.client.patience_s = None  # it is usable: from here on a limit is kept, however long that takes
             if not self.world.scope:
                 raise TargetError("a scope cannot be created", hint=self._last_words("create-scope"))
         except TargetError as error:
@@ -163,6 +178,8 @@ class Examination:
         for timeout_s in dict.fromkeys((1, self.world.dialect.timeout_s)):
             for _ in range(20):
                 claim = await self._claim(queue, timeout_s)
+                if claim.ok:
+                    self._held_s.add(timeout_s)
                 if claim.ok and wire.rows(claim.data):
                     return timeout_s, claim
                 if claim.result is Result.REJECTED:
@@ -189,10 +206,10 @@ def _right(name: str, exchange: Exchange) -> str:
 # ── what all answers tell together ────────────────────────────────────────────────────────────────────────────────
 
 
-def _dialect(world: World) -> list[Line]:
+def _dialect(world: World, shortest_s: int) -> list[Line]:
     spoken = world.dialect
     told: Mapping[str, tuple[str, Any]] = {
-        "shortest timeout": (f"{spoken.timeout_s} s, of those tried from 2 s up", spoken.timeout_s),
+        "shortest timeout": (f"{shortest_s} s, of those tried", shortest_s),
         "batches": (f"up to {spoken.batch_max}, of those tried", spoken.batch_max),
     }
     lines = [Line(area="dialect", name=name, sign=Sign.TOLD, said=s, value=v) for name, (s, v) in told.items()]

@@ -148,6 +148,11 @@ class RequestBudget:
         """Whether the server, or the user, counts requests."""
         return bool(self.rate_limited) or self._pace is not None
 
+    @property
+    def silence_s(self) -> float:
+        """How much longer the server wants to hear nothing; 0 or less: not at all."""
+        return self._silent_until - time.monotonic()
+
     @asynccontextmanager
     async def slot(self, *, urgent: bool = False, burst: bool = False) -> AsyncIterator[None]:
         """Holds one of the places while the block runs; a burst needs none, and is silent when all are."""
@@ -189,10 +194,10 @@ class RequestBudget:
 
     async def _quiet(self) -> None:
         """Waits until the server wants to hear us again; another answer may prolong it meanwhile."""
-        pause_s = self._silent_until - time.monotonic()
+        pause_s = self.silence_s
         while pause_s > 0:
             await asyncio.sleep(pause_s)
-            pause_s = self._silent_until - time.monotonic()
+            pause_s = self.silence_s
 
     async def _enter(self, urgent: bool) -> None:
         if self._free > 0:

@@ -5,6 +5,7 @@ that is about that promise.
 """
 
 import asyncio
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,6 +35,7 @@ async def check_target(world: World) -> None:
     exchange = await _reach(world.client, request)
     if exchange.result is Result.REJECTED:
         world.ledger.refused(slug)
+    _usable(exchange)
     if not exchange.ok:
         return
     world.scope = wire.identity(exchange.data)
@@ -43,20 +45,20 @@ async def check_target(world: World) -> None:
 
 
 async def _reach(client: Client, request: wire.Request) -> Exchange:
-    """The first call's exchange, once something that speaks the API has answered it."""
+    """The first call's exchange, as far as some tries bring one that settles whether the target can be used."""
     exchange = await client.send(request, case=CASE)
     for attempt in range(TRIES - 1):
         if exchange.ok or exchange.result is Result.REJECTED:
             break
-        if exchange.answer is None and exchange.why.startswith(("no answer within", "no connection in time")):
-            break  # it hangs: three more waits would tell no more
+        if exchange.hangs:
+            break  # three more waits would tell no more
         await asyncio.sleep(0.2 * 2**attempt)
         exchange = await client.send(request, case=CASE)
-    _usable(exchange)
     return exchange
 
 
 def _usable(exchange: Exchange) -> None:
+    """Raises TargetError when it says that no call will ever come through."""
     answer = exchange.answer
     if answer is None:
         raise TargetError(f"the target cannot be used: {exchange.why}", hint=_advice(exchange.why))
@@ -83,8 +85,11 @@ def _usable(exchange: Exchange) -> None:
             hint="is it still starting, or its database away?",
         )
     if answer.status == 429:
+        asked_s = wire.retry_after_s(answer, now_s=time.time())
+        said = "" if asked_s is None else f", and asks to wait {asked_s:.0f} s"
         raise TargetError(
-            "the target has answered 429 for more than a minute", hint="ask for a higher rate limit, or come back later"
+            f"the target takes no request now: it answers 429{said}",
+            hint="ask for a higher rate limit, or come back later",
         )
     if answer.status in {404, 405}:
         raise TargetError(
