@@ -79,9 +79,9 @@ async def _cleaned(examination: Examination, interrupted: asyncio.Event) -> list
     if not any(
         exchange.answer for exchange, _ in examination.client.heard
     ):  # asking once more would only wait once more
-        left = list(examination.world.ledger.scopes)
-        said = f"perhaps {', '.join(left)}: whether it was created, no answer said"
-        return [Line(area="left behind", name="scopes", sign=Sign.TOLD, said=said, value=left)]
+        unanswered = list(examination.world.ledger.scopes)
+        said = f"perhaps {', '.join(unanswered)}: whether it was created, no answer said"
+        return [Line(area="left behind", name="scopes", sign=Sign.TOLD, said=said, value=unanswered)]
     cleaned: CleanUp | None = None
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(CLEAN_UP_WITHIN_S):
