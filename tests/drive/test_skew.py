@@ -6,23 +6,15 @@ from email.utils import formatdate
 import pytest
 
 from queueproof.contract import wire
-from queueproof.drive.client import Exchange
-from queueproof.drive.skew import clock_skew_s
-from queueproof.evidence.operation import Result
+from queueproof.drive.skew import STALE_S, Skew, clock_skew_s
 
 
-def answered(at_s: float, ahead_s: float, *, took_s: float = 0.01) -> Exchange:
+def answered(at_s: float, ahead_s: float, *, took_s: float = 0.01) -> tuple[wire.Answer, int, int]:
     """An answer written at the end of its call by a clock that is ahead."""
     offset_s = time.time() - time.monotonic()
     headers = {"date": formatdate(at_s + ahead_s, usegmt=True)}
-    return Exchange(
-        op=1,
-        request=wire.list_scopes(),
-        result=Result.OK,
-        answer=wire.Answer(status=200, headers=headers),
-        inv_ns=round((at_s - took_s - offset_s) * 1e9),
-        ret_ns=round((at_s - offset_s) * 1e9),
-    )
+    begun_s, ended_s = at_s - took_s - offset_s, at_s - offset_s
+    return wire.Answer(status=200, headers=headers), round(begun_s * 1e9), round(ended_s * 1e9)
 
 
 @pytest.mark.parametrize("ahead_s", [0.0, 12.5, -90.25])
@@ -44,3 +36,30 @@ def test_a_clock_that_was_set_meanwhile_is_told_as_it_is_last() -> None:
     bounds = clock_skew_s([answered(now_s, 0), answered(now_s + 1, 3600)])
     assert bounds is not None
     assert 3598 < bounds[0] <= 3600 <= bounds[1] < 3602
+
+
+def heard(ahead_s: float) -> Skew:
+    """What eight answers of such a clock tell."""
+    skew, now_s = Skew(), time.time()
+    for number in range(8):
+        skew.note(*answered(now_s + number * 0.3, ahead_s))
+    return skew
+
+
+def test_the_same_machine_has_the_same_clock() -> None:
+    assert Skew().most_ahead_s(same_machine=True) == 0
+    assert heard(0.0).most_ahead_s(same_machine=True) == 0
+    assert heard(-0.9).most_ahead_s(same_machine=True) == 0  # a header that was written a second ago
+
+
+def test_a_clock_that_is_ahead_may_be_so_by_a_stale_second_more() -> None:
+    most_s = heard(5.0).most_ahead_s(same_machine=True)
+    assert most_s is not None
+    assert 5 + STALE_S <= most_s < 5.5 + STALE_S
+    elsewhere_s = heard(0.0).most_ahead_s(same_machine=False)
+    assert elsewhere_s is not None
+    assert STALE_S <= elsewhere_s < 0.5 + STALE_S
+
+
+def test_nothing_is_known_of_a_clock_that_is_not_told() -> None:
+    assert Skew().most_ahead_s(same_machine=False) is None

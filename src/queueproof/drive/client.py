@@ -17,6 +17,7 @@ from queueproof.contract import wire
 from queueproof.drive.limits import RequestBudget
 from queueproof.drive.losing import NotConnectedError, status_alone
 from queueproof.drive.recorder import Recorder
+from queueproof.drive.skew import Skew
 from queueproof.evidence.digest import digest
 from queueproof.evidence.operation import Invoke, Item, Result
 
@@ -102,6 +103,7 @@ class Client:
         self.round_trips_ns: list[int] = []
         self.worked: set[str] = set()  # verbs that were answered 2xx
         self.headers: Mapping[str, str] = {}  # of the first answer, secrets hidden
+        self.skew = Skew()
         self._run = run
         self._read_timeout_s = read_timeout_s
         self._verify = verify
@@ -235,6 +237,7 @@ class Client:
         )
         if answer is not None:
             self.budget.learn(answer)
+            self.skew.note(answer, invoke.at_ns, back.at_ns)
             self.headers = self.headers or answer.headers
             self.worked |= {request.verb} if result is Result.OK else set()
             self.round_trips_ns.append(back.at_ns - invoke.at_ns)

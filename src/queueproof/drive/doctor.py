@@ -262,7 +262,7 @@ def _window_s(states: Sequence[Stated]) -> float:
 
 
 def _clock(client: Listening) -> list[Line]:
-    between = clock_skew_s(exchange for exchange, _ in client.heard)
+    between = clock_skew_s((e.answer, e.inv_ns, e.ret_ns) for e, _ in client.heard)
     if between is None:
         return [Line(area="clock", name="skew", sign=Sign.TOLD, said="no answer has a Date header")]
     low, high = between

@@ -4,35 +4,65 @@ import time
 from collections.abc import Iterable
 from email.utils import parsedate_to_datetime
 
-from queueproof.drive.client import Exchange
+from queueproof.contract import wire
 
 # `Date` has whole seconds, cut off: the moment is somewhere inside the second that it names.
 RESOLUTION_S = 1.0
+# Servers write the header anew once a second and send it until then, so that it may be older by as much.
+STALE_S = 1.0
+# A clock that NTP slews drifts by this much in minutes against the monotonic one.
+SLEW_S = 0.1
 
 
-def clock_skew_s(exchanges: Iterable[Exchange]) -> tuple[float, float] | None:
-    """Between which bounds the server's clock is ahead of ours, in seconds (negative: behind); None without a Date.
+class Skew:
+    """Between which bounds the server's clock is ahead of ours, in seconds (negative: behind).
 
     An answer's Date was written between the call and its return: each answer bounds the difference, all of them
     together more narrowly. Bounds that cross (the clock was set in between) are given as the last answer's own.
     """
-    low, high = float("-inf"), float("inf")
-    offset_s = time.time() - time.monotonic()
-    last: tuple[float, float] | None = None
-    for exchange in exchanges:
-        said_s = _date_s(exchange)
+
+    def __init__(self) -> None:
+        self._low, self._high = float("-inf"), float("inf")
+        self._last: tuple[float, float] | None = None
+        self._offset_s = time.time() - time.monotonic()
+
+    def note(self, answer: wire.Answer | None, inv_ns: int, ret_ns: int) -> None:
+        """Takes in one answer; the times of its call in ns of this machine's monotonic clock."""
+        said_s = _date_s(answer)
         if said_s is None:
-            continue
-        last = (
-            said_s - (exchange.ret_ns / 1e9 + offset_s),
-            said_s + RESOLUTION_S - (exchange.inv_ns / 1e9 + offset_s),
+            return
+        self._last = (
+            said_s - (ret_ns / 1e9 + self._offset_s),
+            said_s + RESOLUTION_S - (inv_ns / 1e9 + self._offset_s),
         )
-        low, high = max(low, last[0]), min(high, last[1])
-    return last if last is None or low > high else (low, high)
+        self._low, self._high = max(self._low, self._last[0]), min(self._high, self._last[1])
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """(at least, at most) ahead; None without a Date."""
+        return self._last if self._last is None or self._low > self._high else (self._low, self._high)
+
+    def most_ahead_s(self, *, same_machine: bool) -> float | None:
+        """How far the server's clock may be ahead of ours; None where nothing is known of it.
+
+        On the same machine there is one clock, unless the answers contradict.
+        """
+        if self.bounds is None:
+            return 0.0 if same_machine else None
+        low, high = self.bounds
+        return 0.0 if same_machine and low <= SLEW_S and high + STALE_S >= -SLEW_S else high + STALE_S
 
 
-def _date_s(exchange: Exchange) -> float | None:
-    text = exchange.answer.headers.get("date", "") if exchange.answer else ""
+def clock_skew_s(answers: Iterable[tuple[wire.Answer | None, int, int]]) -> tuple[float, float] | None:
+    """The bounds that those answers give together, each with its call's beginning and end (Skew.note)."""
+    skew = Skew()
+    for answer, inv_ns, ret_ns in answers:
+        skew.note(answer, inv_ns, ret_ns)
+    return skew.bounds
+
+
+def _date_s(answer: wire.Answer | None) -> float | None:
+    text = answer.headers.get("date", "") if answer else ""
     try:
         return parsedate_to_datetime(text).timestamp()
     except (ValueError, OverflowError, TypeError, IndexError):

@@ -5,6 +5,7 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from queueproof.drive.cleanup import Ledger
@@ -87,6 +88,14 @@ class World:
     def pause_s(self, usual_s: float) -> float:
         """How long to wait before the next of many calls: longer where requests are counted."""
         return max(usual_s, RATIONED_POLL_S) if self.client.budget.rationed else usual_s
+
+    def moment(self, in_s: float) -> datetime | None:
+        """When by the server's clock it is in `in_s` seconds for certain; late by what is not known of that clock.
+
+        None where nothing is known of it: no answer tells the time, and the server is not of this machine.
+        """
+        ahead_s = self.client.skew.most_ahead_s(same_machine=self.ours)
+        return None if ahead_s is None else datetime.now(UTC) + timedelta(seconds=in_s + ahead_s)
 
     @property
     def bound_s(self) -> float:
