@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from queueproof.drive.calm import Calm, reader
-from queueproof.drive.load_runner import Ended, LoadOptions, run_load
+from queueproof.drive.load_runner import Ended, LoadOptions, processes_of, run_load
 from queueproof.drive.runner import run_suite, working_path
-from queueproof.drive.target import Target, open_target_blocking
-from queueproof.errors import ExitCode, QueueproofError, UsageError
+from queueproof.drive.target import Target, given, known_kind, open_target_blocking
+from queueproof.errors import ExitCode, Mistakes, QueueproofError, UsageError
 from queueproof.evidence.results import SCHEMA, Results, Verdict
 from queueproof.evidence.run import MANIFEST, RunDirectory, manifest_of, new_run_id
 from queueproof.report.write import write_reports
 from queueproof.swarm import scenario as scenarios
+from queueproof.swarm.scenario import Scenario
 from queueproof.verdict import load_judge, objectives, scaling, window
 from queueproof.verdict.capacity import Bound, Came, Capacity, Manner, Probe, search
 from queueproof.verdict.objectives import Objective
@@ -74,7 +75,8 @@ def capacity(
 
     Raises QueueproofError for bad input, before anything is sent.
     """
-    wanted = _checked(options)
+    check(options, url=url, kind=kind, key=key)
+    wanted = _wanted(options)
     run = new_run_id()
     beside = [_earlier(path) for path in options.beside]
     directory = RunDirectory.create(options.out, "capacity", run)
@@ -102,28 +104,47 @@ def capacity(
     return directory
 
 
-def _checked(options: CapacityOptions) -> list[Objective]:
-    """The objectives; raises UsageError for whatever is wrong with the options."""
-    planned = scenarios.load(options.scenario)
-    expressions = [*planned.objectives, *options.objectives]
-    if not expressions:
+def check(options: CapacityOptions, *, url: str = "", kind: str = "", key: str = "") -> None:
+    """Raises one UsageError that tells everything that is wrong with what was asked for; sends and writes nothing."""
+    wrong = Mistakes()
+    planned = wrong.read(lambda: scenarios.load(options.scenario, wrong=objectives.mistake))
+    wrong.read(lambda: objectives.parse_all(options.objectives))
+    wrong.read(lambda: given(url, key, {}) if url else known_kind(kind))
+    for number in options.processes:
+        wrong.read(lambda number=number: processes_of(number))  # type: ignore[misc]
+    if not 0.01 <= options.precision <= 0.5:
+        wrong.add(UsageError("--precision lies between 0.01 and 0.5", hint="0.05 means ± 5 %"))
+    if options.conformance and options.skip_conformance:
+        wrong.add(UsageError("--conformance and --skip-conformance exclude each other", hint="leave one out"))
+    if options.beside and options.replicas is None:
+        wrong.add(UsageError("--beside needs --replicas: how many this search is of", hint="give --replicas N"))
+    for path in options.beside:
+        wrong.read(lambda path=path: _earlier(path))  # type: ignore[misc]
+    if planned is not None:
+        wrong.read(lambda: _of_one_rate(planned, options))
+    wrong.tell()
+
+
+def _of_one_rate(planned: Scenario, options: CapacityOptions) -> None:
+    """Raises UsageError for a scenario that has no edge to look for."""
+    if not [*planned.objectives, *options.objectives]:
         raise UsageError("there is no objective to meet", hint='give --objective "e2e.p99 < 200ms"')
-    wanted = objectives.parse_all(expressions)
     if len({stage.rate for stage in planned.stages} | {stage.to_rate for stage in planned.stages}) > 1:
         raise UsageError(
             f"the rate of {planned.name} changes: capacity needs a scenario of one rate",
             hint="take steady, batch or fan-in, or a TOML file with one stage",
         )
-    if planned.closed:
-        raise UsageError(f"{planned.name} is a closed load: it has no rate", hint="take one without users")
-    scenarios.adjusted(planned, rate=options.rate, duration_s=options.window_s, users=options.users)
-    if not options.processes or min(options.processes) < 1:
-        raise UsageError("--processes holds a number below 1", hint="write it like 1,2,4")
-    if not 0.01 <= options.precision <= 0.5:
-        raise UsageError("--precision lies between 0.01 and 0.5", hint="0.05 means ± 5 %")
-    if options.conformance and options.skip_conformance:
-        raise UsageError("--conformance and --skip-conformance exclude each other", hint="leave one out")
-    return wanted
+    if not planned.sending.history:
+        raise UsageError(
+            f"{planned.name} keeps no history: nothing would show whether its answers were right",
+            hint="leave [sending] history out",
+        )
+    start = options.rate if options.rate is not None else planned.stages[0].rate
+    scenarios.adjusted(planned, rate=start, duration_s=options.window_s, users=options.users)
+
+
+def _wanted(options: CapacityOptions) -> list[Objective]:
+    return objectives.parse_all([*scenarios.load(options.scenario).objectives, *options.objectives])
 
 
 # ── conformance ───────────────────────────────────────────────────────────────────────────────────────────────────

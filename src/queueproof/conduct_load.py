@@ -1,22 +1,47 @@
 """One load run from its target to its verdict: Locust gathers in a child, the history is checked and judged here."""
 
 import contextlib
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from queueproof.drive import nemesis
-from queueproof.drive.load_runner import Ended, LoadOptions, LoadRun, run_load
+from queueproof.drive.load_runner import Ended, LoadOptions, LoadRun, processes_of, run_load
 from queueproof.drive.proxy import Proxy
-from queueproof.drive.target import Target, open_target_blocking
-from queueproof.errors import UsageError
+from queueproof.drive.target import Target, given, known_kind, open_target_blocking
+from queueproof.errors import Mistakes, UsageError
 from queueproof.evidence.results import Results
 from queueproof.report.live import LiveView
 from queueproof.report.write import write_reports
 from queueproof.swarm import scenario
+from queueproof.swarm.scenario import Scenario
 from queueproof.verdict import load_judge, objectives
+
+
+def check(options: LoadOptions, *, url: str = "", kind: str = "", key: str = "") -> None:
+    """Raises one UsageError that tells everything that is wrong with what was asked for; sends and writes nothing."""
+    wrong = Mistakes()
+    planned = wrong.read(lambda: scenario.load(options.scenario, wrong=objectives.mistake))
+    wrong.read(lambda: objectives.parse_all(options.objectives))
+    wrong.read(lambda: objectives.abort_when(options.abort_on))
+    wrong.read(lambda: processes_of(options.processes))
+    wrong.read(lambda: given(url, key, {}) if url else known_kind(kind))
+    wrong.read(lambda: nemesis.known(options.nemesis))
+    if options.restart_cmd and "kill-server" not in options.nemesis:
+        wrong.add(UsageError("--restart-cmd has nothing to do", hint="give --nemesis kill-server with it"))
+    if planned is not None:
+        wrong.read(lambda: _planned(options, planned))
+    wrong.tell()
+
+
+def _planned(options: LoadOptions, planned: Scenario) -> tuple[Scenario, list[nemesis.Strike]]:
+    """The scenario with the options' numbers, and what strikes when. Raises UsageError."""
+    load = scenario.adjusted(planned, rate=options.rate, duration_s=options.duration_s, users=options.users)
+    strikes = nemesis.plan(
+        options.nemesis, duration_s=load.duration_s, visibility_timeout_s=load.consumers.visibility_timeout_s
+    )
+    return load, strikes
 
 
 def load(options: LoadOptions, *, url: str = "", kind: str = "", key: str = "", command: str = "") -> LoadRun:
@@ -25,15 +50,13 @@ def load(options: LoadOptions, *, url: str = "", kind: str = "", key: str = "", 
     `url` wins over `kind`; neither means the embedded server. Raises QueueproofError for wrong input, all mistakes at
     once.
     """
+    check(options, url=url, kind=kind, key=key)
     planned = scenario.load(options.scenario)
     # A scenario's objectives are for a target in peace: a fault is expected to cost answers and time.
     own = () if options.nemesis else planned.objectives
     wanted = objectives.parse_all([*own, *options.objectives])
     abort = objectives.abort_when(options.abort_on)
-    load = scenario.adjusted(planned, rate=options.rate, duration_s=options.duration_s, users=options.users)
-    strikes = nemesis.plan(
-        options.nemesis, duration_s=load.duration_s, visibility_timeout_s=load.consumers.visibility_timeout_s
-    )
+    _, strikes = _planned(options, planned)
 
     def judge(directory: Path, ended: Ended) -> Results:
         ending = load_judge.Ending(interrupted=ended.interrupted, failure=ended.failure, aborted=ended.aborted)
@@ -50,7 +73,7 @@ def load(options: LoadOptions, *, url: str = "", kind: str = "", key: str = "", 
             url=proxy.url if proxy is not None else target.url,
             api_key=target.key,
             judge=judge,
-            live=live if sys.stderr.isatty() else None,
+            live=live,
             abort=abort,
             target=_described(target),
             command=command,
@@ -73,14 +96,6 @@ def _proxy(target: Target, names: Sequence[str]) -> Iterator[Proxy | None]:
         )
     with Proxy(parts.hostname or "", parts.port or 80) as proxy:
         yield proxy
-
-
-def duration(text: str) -> float:
-    """Seconds that a command line's duration means ("30", "30s", "2m"); raises UsageError when it is none."""
-    found = scenario.seconds(float(text) if text.replace(".", "", 1).isdigit() else text)
-    if found is None:
-        raise UsageError(f"--duration {text!r} is no duration", hint="write it like 30, 30s, 500ms or 2m")
-    return found
 
 
 def _described(target: Target) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 QueueproofError
 ├── UsageError          2    the command or its input is wrong
+│   └── MistakesError   2    … in several places
 ├── TargetError         3    the target could not be reached or used
 ├── NoVerdictError      4    too little was seen to judge
 ├── HarnessError        5    the harness itself failed
@@ -9,7 +10,11 @@ QueueproofError
 └── Interrupted       130    SIGINT or SIGTERM
 """
 
+from collections.abc import Callable, Sequence
 from enum import IntEnum
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class ExitCode(IntEnum):
@@ -75,3 +80,37 @@ class Interrupted(QueueproofError):  # noqa: N818 -- an interruption is no error
     """SIGINT or SIGTERM ended the run."""
 
     exit_code = ExitCode.INTERRUPTED
+
+
+class MistakesError(UsageError):
+    """Several things are wrong with the command or its input."""
+
+    def __init__(self, each: Sequence[UsageError | CorruptRunError]) -> None:
+        lines = "\n".join(f"  {one.message}" + (f" → {one.hint}" if one.hint else "") for one in each)
+        super().__init__(f"{len(each)} mistakes:\n{lines}")
+        self.each = tuple(each)
+
+
+class Mistakes:
+    """Reads one piece of input after the other, so that whoever wrote them is told everything that is wrong at once."""
+
+    def __init__(self) -> None:
+        self._found: list[UsageError | CorruptRunError] = []
+
+    def add(self, mistake: UsageError | CorruptRunError) -> None:
+        self._found += mistake.each if isinstance(mistake, MistakesError) else [mistake]
+
+    def read(self, reading: Callable[[], T]) -> T | None:
+        """What `reading` gives; None when it was a mistake, which is kept."""
+        try:
+            return reading()
+        except (UsageError, CorruptRunError) as error:
+            self.add(error)
+            return None
+
+    def tell(self) -> None:
+        """Raises UsageError when there was any mistake: the only one itself, or one that lists them all."""
+        if len(self._found) == 1:
+            raise self._found[0]
+        if self._found:
+            raise MistakesError(self._found)

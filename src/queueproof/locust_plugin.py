@@ -39,9 +39,19 @@ def _options(parser: LocustArgumentParser) -> None:
 
 
 def _init(environment: Environment, **_: Any) -> None:
-    environment.queueproof = Attachment(environment, over=lambda path: _over(environment, path))  # type: ignore[attr-defined]
+    environment.queueproof = Attachment(  # type: ignore[attr-defined]
+        environment,
+        over=lambda path: _over(environment, path),
+        wrong=objectives.mistake,
+        check=lambda: _check(environment.parsed_options),
+    )
     if not environment.host and os.environ.get("SCAIGRID_HOST"):
         environment.host = os.environ["SCAIGRID_HOST"]
+
+
+def _check(options: Any) -> None:
+    """Raises UsageError for objectives that could not be judged when the load is over."""
+    objectives.parse_all(options.qp_objective)
 
 
 def _over(environment: Environment, path: Path) -> None:

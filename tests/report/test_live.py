@@ -3,8 +3,11 @@
 import io
 from typing import Any
 
+import pytest
 from rich.console import Console
 
+from queueproof.conduct_capacity import Told
+from queueproof.report.capacity_live import Live
 from queueproof.report.live import LiveView, drawn
 
 
@@ -62,3 +65,32 @@ def test_a_log_gets_a_plain_line_every_ten_seconds_and_at_each_phase() -> None:
     assert [text.split()[0] for text in lines] == ["load", "load", "load", "drain"]
     assert "100 published/s" in lines[1]
     assert "\x1b" not in stream.getvalue()
+
+
+def test_a_dumb_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    stream = Terminal()
+    view = LiveView(stream)
+    view(line())
+    view.close()
+    assert "\x1b" not in stream.getvalue()
+    assert stream.getvalue().startswith("load")
+
+
+def test_a_reader_that_has_gone_away_is_told_no_more() -> None:
+    stream = io.StringIO()
+    view = LiveView(stream)
+    view(line())
+    stream.close()
+    view(line(phase="drain"))
+    view(line(phase="drain", elapsed_s=40.0))
+    view.close()
+
+
+def test_a_forced_colour_makes_no_log_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What moves a cursor stays out of a search's log as well."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    stream = io.StringIO()
+    with Live(stream) as live:
+        live(Told(kind="window", number=1, rate=200.0, phase="rise"))
+    assert stream.getvalue() == "window 1: 200/s (rise)\n"

@@ -22,6 +22,7 @@ from queueproof.errors import UsageError
 from queueproof.evidence.history import read_history
 from queueproof.evidence.latency import merged, read_logs
 from queueproof.evidence.results import Results
+from queueproof.swarm.plan import HEAD_START_S
 from queueproof.verdict import load_judge, objectives
 
 Make = Callable[..., Any]
@@ -149,6 +150,45 @@ def test_a_locust_that_fails_is_told_with_its_last_words(
     results = run_load(options, url=serve(), api_key="", judge=judge).results
     assert results.exit_code == 5
     assert "no such thing" in results.summary
+
+
+def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+    options = LoadOptions(
+        scenario="stedy",
+        processes=10_000,
+        objectives=("errors < 1", "claim.p99 < 5ms", "e2e.p99 < 5"),
+        abort_on=("throughput < 5/s",),
+        nemesis=("kill",),
+        restart_cmd="true",
+        out=tmp_path / "run",
+    )
+    with pytest.raises(UsageError, match="8 mistakes:") as caught:
+        conduct_load.load(options, url="localhost:8000", key="k")
+    for part in (
+        'no scenario "stedy"',
+        "`claim.p99 < 5ms`: claim.p99 is no metric",
+        "`e2e.p99 < 5`: e2e.p99 is measured in",
+        "throughput is known only when the load is over",
+        "--processes 10000",
+        "--url 'localhost:8000'",
+        "no nemesis 'kill'",
+        "--restart-cmd has nothing to do",
+    ):
+        assert part in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_closed_load_lasts_as_long_as_its_stages(serve: Make, scenario: Make, tmp_path: Path) -> None:
+    """What producers send before the consumers begin would wait for them, and count for a rate that there was not."""
+    done = run_load(
+        LoadOptions(scenario=scenario(0.5), users=2, out=tmp_path / "run"), url=serve(), api_key="", judge=judge
+    )
+    history = read_history(done.directory.path)
+    sent = history.calls.filter(_publishes())["inv"]
+    begun = next(mark.at_ns for mark in history.marks if mark.name == "load")
+    assert done.results.load["sent"] == len(sent) > 0
+    assert int(sent.min()) >= begun + int(HEAD_START_S * 1e9)  # type: ignore[arg-type]
+    assert int(sent.max()) - int(sent.min()) <= 0.7e9  # type: ignore[arg-type]
 
 
 def test_wrong_options_are_refused_before_anything_starts(scenario: Make, tmp_path: Path) -> None:

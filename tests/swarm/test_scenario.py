@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from queueproof.errors import UsageError
-from queueproof.swarm import scenario
+from queueproof.swarm import scenario, values
+from queueproof.verdict import objectives
 
 SHIPPED = ["backlog-drain", "batch", "fan-in", "poison", "ramp", "slow-consumers", "smoke", "soak", "spike", "steady"]
 GOOD = {"name": "x", "stages": [{"rate": 10, "duration": "2s"}]}
@@ -74,9 +75,48 @@ def test_what_cannot_be_is_refused(change: dict[str, object], word: str) -> None
     assert word in str(caught.value)
 
 
+def test_objectives_and_payloads_are_told_with_the_other_mistakes(tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(
+        'objectives = ["error < 1%", "errors < 1%", "e2e.p99 < 5"]\n[messages]\nfiles = "none"\n'
+        "priorities = { high = inf }\n"
+        "[consumers]\ncount = -1\nvisibility_timeout_s = nan\n[[stages]]\nrate = nan\nduration = inf\n"
+    )
+    with pytest.raises(UsageError, match="has 8 mistakes") as caught:
+        scenario.load(str(path), wrong=objectives.mistake)
+    for part in (
+        "`error < 1%`: error is no metric (did you mean errors?)",
+        "`e2e.p99 < 5`: e2e.p99 is measured in us, ms, s or m, and there is none",
+        f"messages.files: {tmp_path / 'none'} holds no payload",
+        "messages.priorities",
+        "consumers.count: -1 is below 0",
+        "consumers.visibility_timeout_s",
+        "stages[1].rate",
+        "stages[1].duration",
+    ):
+        assert part in str(caught.value)
+
+
+def test_payloads_lie_beside_the_scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever reads them works in another folder."""
+    (tmp_path / "bodies").mkdir()
+    (tmp_path / "bodies" / "a.json").write_text("[1]")
+    (tmp_path / "own.toml").write_text('[messages]\nfiles = "bodies"\n[[stages]]\nrate = 5\nduration = 2\n')
+    monkeypatch.chdir(tmp_path)
+    assert scenario.load("own.toml").messages.files == str(tmp_path / "bodies")
+    (tmp_path / "bodies" / "a.json").write_text("[1")
+    with pytest.raises(UsageError, match="is no JSON"):
+        scenario.load("own.toml")
+
+
 def test_durations_have_units() -> None:
     for text, value in (("250ms", 0.25), ("10s", 10), ("2m", 120), ("1h", 3600), (1.5, 1.5), ("x", None), (True, None)):
-        assert scenario.seconds(text) == value
+        assert values.seconds(text) == value
+    for text, value in (("30", 30), ("1.5", 1.5), ("2m", 120)):
+        assert values.duration(text, "--duration") == value
+    for text in ("", "x", "²", "nan", "inf", "-5", "1.2.3", "5 parsecs"):
+        with pytest.raises(UsageError, match="--duration"):
+            values.duration(text, "--duration")
 
 
 def test_the_command_lines_numbers_scale_the_stages() -> None:
@@ -88,10 +128,37 @@ def test_the_command_lines_numbers_scale_the_stages() -> None:
     assert scenario.adjusted(whole, users=3, rate=5).consumers.count == 3
 
 
-@pytest.mark.parametrize("wrong", [{"rate": 0.0}, {"rate": 1e9}, {"duration_s": -1.0}, {"users": 0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"rate": 0.0},
+        {"rate": 1e9},
+        {"rate": float("nan")},
+        {"duration_s": -1.0},
+        {"duration_s": 1e9},
+        {"users": 0},
+        {"users": 10**9},
+        {"rate": 0.01},  # not one message
+        {"rate": 1e6, "duration_s": 86_400.0},  # more than a disk holds
+    ],
+)
 def test_impossible_numbers_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(UsageError):
         scenario.adjusted(scenario.parse(GOOD), **wrong)  # type: ignore[arg-type]
+
+
+def test_all_impossible_numbers_are_told_at_once() -> None:
+    with pytest.raises(UsageError, match="3 mistakes:") as caught:
+        scenario.adjusted(scenario.parse(GOOD), rate=0, duration_s=-1, users=0)
+    for name in ("--rate", "--duration", "--users"):
+        assert name in str(caught.value)
+
+
+def test_a_load_that_only_preloads_has_no_rate() -> None:
+    preloading = scenario.parse({**GOOD, "producers": {"preload": 10}, "stages": [{"rate": 0, "duration": "2s"}]})
+    assert scenario.adjusted(preloading, duration_s=1).duration_s == 1
+    with pytest.raises(UsageError, match="only preloads"):
+        scenario.adjusted(preloading, rate=5)
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:

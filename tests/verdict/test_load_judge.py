@@ -71,6 +71,7 @@ def test_all_is_well(tmp_path: Path) -> None:
 
 
 ERROR = {"exit_code": 3, "message": "the target is away", "hint": "look"}
+CUT = {"complete": False, "why": "it took long", "missing": 3, "delivered": 5}
 INVALID = {**LOAD, "invalid": ["too slow"]}
 
 
@@ -81,6 +82,8 @@ INVALID = {**LOAD, "invalid": ["too slow"]}
         ({"verbs": {}}, (), None, 4, "no-verdict", "Never measured: errors"),
         ({"load": INVALID}, (), None, 4, "no-verdict", "invalid: too slow"),
         ({"load": INVALID, "error": ERROR}, (), None, 3, "no-verdict", "the target is away → look"),
+        ({"load": {**LOAD, "sent": 0}}, (), None, 4, "no-verdict", "Not one message was sent"),
+        ({"load": {**LOAD, "drain": CUT}}, (), None, 4, "no-verdict", "cut short (it took long): what became of 3"),
         ({"problems": ["worker 1 has vanished"]}, (), None, 5, "no-verdict", "worker 1 has vanished"),
         ({}, (), Ending(failure="Locust ended"), 5, "no-verdict", "Locust ended"),
         ({}, (), Ending(aborted="hopeless"), 1, "objectives-missed", "Ended early: hopeless"),
@@ -121,7 +124,15 @@ def test_a_run_without_a_history_is_not_checked(tmp_path: Path) -> None:
     def never(*_: Any) -> list[Finding]:
         raise AssertionError
 
-    assert judge(tmp_path, objectives=[], check=never).exit_code == 0
+    met = judge(tmp_path, objectives=parse_all(["errors < 1%"]), check=never)
+    assert (met.exit_code, met.verdict) == (0, Verdict.OBJECTIVES_MET)
+    assert "Nothing was lost" not in met.summary
+    assert "not known" in met.summary
+    nothing = judge(tmp_path, objectives=[], check=never)
+    assert (nothing.exit_code, nothing.summary) == (
+        4,
+        "No history was kept and no objective given: nothing was judged.",
+    )
 
 
 def test_a_damaged_history_is_a_problem(tmp_path: Path) -> None:

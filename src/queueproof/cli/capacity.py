@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from queueproof.cli.app import app, readable
-from queueproof.cli.options import LOAD, OUTPUT, TARGET, VERDICT, ApiKey, Kind, Url
-from queueproof.errors import UsageError
+from queueproof.cli.options import LOAD, OUTPUT, TARGET, VERDICT, ApiKey, Kind, Url, one_target
+from queueproof.errors import Mistakes, UsageError
 
 
 @app.command()
 def capacity(
+    context: typer.Context,
     scenario: Annotated[str, typer.Argument(help="One of load/scenarios by name, or a TOML file; of one rate.")],
     url: Url = "",
     target: Kind = "",
@@ -54,17 +55,19 @@ def capacity(
     The core suite runs first: no number is named for a server that breaks its promises.
     """
     from queueproof import conduct_capacity
-    from queueproof.conduct_load import duration
     from queueproof.report.capacity_live import Live
     from queueproof.report.write import render
+    from queueproof.swarm.values import duration
 
+    wrong = Mistakes()
+    url = wrong.read(lambda: one_target(context, url, target)) or ""
     options = conduct_capacity.CapacityOptions(
         scenario=scenario,
         objectives=tuple(objective or ()),
         rate=rate,
         users=users,
-        processes=_numbers(processes),
-        window_s=None if window is None else duration(window),
+        processes=wrong.read(lambda: _numbers(processes)) or (1,),
+        window_s=None if window is None else wrong.read(lambda: duration(window, "--window")),
         precision=precision,
         replicas=replicas,
         beside=tuple(beside or ()),
@@ -72,11 +75,11 @@ def capacity(
         skip_conformance=skip_conformance,
         out=out,
     )
+    wrong.read(lambda: conduct_capacity.check(options, url=url, kind=target, key=api_key))
+    wrong.tell()
     command = shlex.join(["queueproof", "capacity", *_again(scenario, url, target, options)])
     with Live(sys.stderr) as live:
-        run = conduct_capacity.capacity(
-            options, url="" if target else url, kind=target, key=api_key, command=command, tell=live
-        )
+        run = conduct_capacity.capacity(options, url=url, kind=target, key=api_key, command=command, tell=live)
     with readable():
         typer.echo(render(run.path, "json" if json else "text"), nl=False)
     raise typer.Exit(run.results().exit_code)

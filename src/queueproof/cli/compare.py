@@ -33,6 +33,8 @@ def compare(
     from queueproof.report.write import render
 
     if save is not None:
+        if fail_on:
+            raise UsageError("--save compares nothing, so that --fail-on has nothing to do", hint="leave one out")
         if len(runs) != 1:
             raise UsageError("--save takes one run", hint="queueproof compare --save NAME RUN")
         typer.echo(f"kept as {conduct_compare.save(save, Path(runs[0]))}")

@@ -21,6 +21,7 @@ from queueproof.cli.options import (
     choose,
     given_by,
     key_option,
+    one_target,
 )
 from queueproof.errors import QueueproofError, UsageError
 
@@ -111,6 +112,7 @@ def conformance(
         sys.stdout.write(told(planned(selected, rate)))
         return
     choose("--fail-on", fail_on, ("must", "should"))
+    one_target(context, url, target)
     described = read_target_file(target_file)
     required = declared([*(require or []), *described.capabilities])
     if described.url and given_by(context, "url") != "COMMANDLINE":  # the file is nearer than the environment

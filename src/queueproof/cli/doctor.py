@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 from queueproof.cli.app import app, readable
-from queueproof.cli.options import OUTPUT, ApiKey, Kind, Url, key_option
+from queueproof.cli.options import OUTPUT, ApiKey, Kind, Url, key_option, one_target
 
 
 @app.command()
 def doctor(
+    context: typer.Context,
     url: Url = "",
     target: Kind = "",
     api_key: ApiKey = "",
@@ -35,7 +36,7 @@ def doctor(
         "view": view_key, "publish": publish_key, "consume": consume_key, "manage": manage_key, "foreign": foreign_key,
     }  # fmt: skip
     given = {name: key for name, key in keys.items() if key}
-    checkup, code = examine(url="" if target else url, kind=target, key=api_key, keys=given)
+    checkup, code = examine(url=one_target(context, url, target), kind=target, key=api_key, keys=given)
     with readable():
         if as_json:
             sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(checkup), indent=1) + b"\n")

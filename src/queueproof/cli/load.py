@@ -1,16 +1,19 @@
 """`queueproof load`: a load in an open model, and whether everything that it did was right."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from queueproof.cli.app import app
-from queueproof.cli.options import LOAD, OUTPUT, VERDICT, ApiKey, Json, Kind, Url
+from queueproof.cli.options import LOAD, OUTPUT, VERDICT, ApiKey, Json, Kind, Url, one_target
+from queueproof.errors import Mistakes
 
 
 @app.command()
 def load(
+    context: typer.Context,
     scenario: Annotated[str, typer.Argument(help="One of load/scenarios by name, or a TOML file.")],
     url: Url = "",
     target: Kind = "",
@@ -53,12 +56,15 @@ def load(
     from queueproof import conduct_load
     from queueproof.cli.telling import tell
     from queueproof.drive.load_runner import LoadOptions
+    from queueproof.swarm.values import duration as seconds
 
+    wrong = Mistakes()
+    url = wrong.read(lambda: one_target(context, url, target)) or ""
     options = LoadOptions(
         scenario=scenario,
         rate=rate,
         users=users,
-        duration_s=None if duration is None else conduct_load.duration(duration),
+        duration_s=None if duration is None else wrong.read(lambda: seconds(duration, "--duration")),
         processes=processes,
         objectives=tuple(objective or ()),
         abort_on=tuple(abort_on or ()),
@@ -66,15 +72,18 @@ def load(
         nemesis=tuple(nemesis or ()),
         restart_cmd=restart_cmd,
     )
+    wrong.read(lambda: conduct_load.check(options, url=url, kind=target, key=api_key))
+    wrong.tell()
     words = ["queueproof", "load", scenario]
     words += ["--target", target] if target else (["--url", url] if url else [])
     words += ["--rate", f"{rate:g}"] if rate is not None else []
     words += ["--users", str(users)] if users is not None else []
     words += ["--duration", duration] if duration is not None else []
     words += ["--processes", str(processes)] if processes != 1 else []
-    words += [word for wanted in objective or () for word in ("--objective", f"'{wanted}'")]
-    words += [word for condition in abort_on or () for word in ("--abort-on", f"'{condition}'")]
+    words += [word for wanted in objective or () for word in ("--objective", wanted)]
+    words += [word for condition in abort_on or () for word in ("--abort-on", condition)]
     words += [word for name in nemesis or () for word in ("--nemesis", name)]
-    run = conduct_load.load(options, url="" if target else url, kind=target, key=api_key, command=" ".join(words))
+    words += ["--restart-cmd", restart_cmd] if restart_cmd else []
+    run = conduct_load.load(options, url=url, kind=target, key=api_key, command=shlex.join(words))
     tell(run.directory.path, json=json)
     raise typer.Exit(run.results.exit_code)

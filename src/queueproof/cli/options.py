@@ -38,3 +38,13 @@ def given_by(context: typer.Context, parameter: str) -> str:
     """Where an option's value comes from: "COMMANDLINE", "ENVIRONMENT", "DEFAULT"."""
     source = context.get_parameter_source(parameter)
     return source.name if source is not None else "DEFAULT"
+
+
+def one_target(context: typer.Context, url: str, target: str) -> str:
+    """The address to use, "" where `target` is to be started: --target wins over SCAIGRID_HOST.
+
+    Raises UsageError when the command line names both.
+    """
+    if target and url and given_by(context, "url") == "COMMANDLINE":
+        raise UsageError(f"--url and --target {target} are two servers", hint="leave one out")
+    return "" if target else url

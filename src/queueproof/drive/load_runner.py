@@ -31,6 +31,8 @@ PROGRESS: Final = "QUEUEPROOF_PROGRESS_FD"
 JUDGED_HERE: Final = "QUEUEPROOF_PARENT"
 # The child tells something every second; so long a silence means that it hangs.
 SILENCE_S: Final = 60.0
+# Each is a Python with Locust in it, some 80 MB; more than one a core brings nothing.
+MOST_A_CORE: Final = 16
 START_S: Final = 60.0  # … and so long may it take to start
 
 
@@ -89,11 +91,10 @@ def run_load(
 
     `judge(directory, ended)` makes the results; `live` is given the numbers of every second; `abort` may answer with a
     reason to end the run early; `target` describes the target for the manifest, without secrets; `nemesis` strikes
-    while it runs. Signals are handled
-    only in the main thread. Raises UsageError (--out, --processes); after that everything ends in results.
+    while it runs. Signals are handled only in the main thread. Raises UsageError (--out, --processes); after that
+    everything ends in results.
     """
-    if options.processes < 1:
-        raise UsageError(f"--processes {options.processes} is not above zero", hint="leave it out for one process")
+    processes_of(options.processes)
     run = new_run_id()
     directory = RunDirectory.create(options.out, "load", run)
     for stale in (GATHERED, LOCUST_LOG):
@@ -116,6 +117,17 @@ def run_load(
         for told in (GATHERED, LOCUST_LOG):
             (directory.path / told).unlink(missing_ok=True)
     return LoadRun(directory=directory, results=results)
+
+
+def processes_of(number: int) -> None:
+    """Raises UsageError for a number of Locust processes that this machine cannot have."""
+    if number < 1:
+        raise UsageError(f"--processes {number} is not above zero", hint="leave it out for one process")
+    most = MOST_A_CORE * (os.cpu_count() or 1)
+    if number > most:
+        raise UsageError(
+            f"--processes {number} are more than this machine runs", hint=f"at most {most}; docs/many-machines.md"
+        )
 
 
 def _both(first: Live, second: Live | None) -> Live:

@@ -53,14 +53,18 @@ class Strike:
     for_s: float
 
 
-def plan(names: Sequence[str], *, duration_s: float, visibility_timeout_s: float) -> list[Strike]:
-    """One fault after the other, soon after the load's start: what heals slowly has the most of its time after it.
-
-    Raises UsageError for an unknown name, or a load too short for them.
-    """
+def known(names: Sequence[str]) -> None:
+    """Raises UsageError for a fault that does not exist."""
     for name in names:
         if name not in NAMES:
             raise UsageError(f"there is no nemesis {name!r}", hint=f"choose from {', '.join(NAMES)}")
+
+
+def plan(names: Sequence[str], *, duration_s: float, visibility_timeout_s: float) -> list[Strike]:
+    """One fault after the other, soon after the load's start: what heals slowly has the most of its time after it.
+
+    The names are known ones. Raises UsageError for a load too short for them.
+    """
     lengths = [visibility_timeout_s + BEYOND_S if name == "pause-server" else STRIKE_S for name in names]
     needed_s = sum(lengths) + QUIET_S * (len(names) + 1)
     if names and needed_s > duration_s:

@@ -19,7 +19,7 @@ class Live:
         self._status: Status | None = None
 
     def __enter__(self) -> "Live":
-        if self._console.is_terminal:
+        if self._console.file.isatty() and not self._console.is_dumb_terminal:  # FORCE_COLOR makes no log a terminal
             self._status = self._console.status("starting")
             self._status.start()
         return self

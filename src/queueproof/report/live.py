@@ -1,8 +1,11 @@
 """A load while it runs, on a terminal: progress, rates, percentiles, backlog, lateness; redrawn with every line told.
 
-Where the stream is no terminal it writes plain lines, ten seconds apart, so that a log stays readable.
+Where the stream is no terminal it writes plain lines, ten seconds apart, so that a log stays readable. A reader that
+has gone away is told no more, and the load goes on.
 """
 
+import contextlib
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any, Final, TextIO
@@ -28,7 +31,8 @@ class LiveView:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream if stream is not None else sys.stderr
         self._live: Live | None = None
-        if self._stream.isatty():
+        self._heard = True  # somebody still reads
+        if self._stream.isatty() and os.environ.get("TERM") != "dumb":
             console = Console(file=self._stream)
             self._live = Live(console=console, auto_refresh=False, transient=True)
             self._live.start()
@@ -37,18 +41,26 @@ class LiveView:
         self._phase = ""
 
     def __call__(self, line: Mapping[str, Any]) -> None:
-        rate = self._rate(line)
+        if not self._heard:
+            return
+        try:
+            self._tell(line, self._rate(line))
+        except (OSError, ValueError):  # closed
+            self._heard = False
+        self._before, self._phase = line, line["phase"]
+
+    def _tell(self, line: Mapping[str, Any], rate: tuple[float, float]) -> None:
         if self._live is not None:
             self._live.update(drawn(line, rate), refresh=True)
         elif line["elapsed_s"] - self._told_s >= PLAIN_EVERY_S or line["phase"] != self._phase:
             self._told_s = line["elapsed_s"]
             self._stream.write(f"{plain(line, rate)}\n")
             self._stream.flush()
-        self._before, self._phase = line, line["phase"]
 
     def close(self) -> None:
         if self._live is not None:
-            self._live.stop()
+            with contextlib.suppress(OSError, ValueError):
+                self._live.stop()
 
     def _rate(self, line: Mapping[str, Any]) -> tuple[float, float]:
         """(published, completed) a second, since the line before."""

@@ -19,6 +19,7 @@ from queueproof.evidence.run import RunDirectory, new_run_id
 from queueproof.swarm import scenario as scenarios
 from queueproof.swarm.exchange import PLAN, STOP, Coordinator, plan_of
 from queueproof.swarm.statistics import feed
+from queueproof.swarm.values import duration
 from queueproof.swarm.worker import DONE, FINAL, SEGMENT, TICK, Worker
 
 LOCAL: Final = "local"
@@ -28,13 +29,24 @@ PROGRESS: Final = "QUEUEPROOF_PROGRESS_FD"  # a pipe of the process that started
 class Attachment:
     """One Locust process's part in loads; as `environment.queueproof` it is there for users' own code."""
 
-    def __init__(self, environment: Environment, *, over: Callable[[Path], None] = lambda _: None) -> None:
-        """`over(run directory)` is called on the master when a load has ended, before Locust goes on to quit."""
+    def __init__(
+        self,
+        environment: Environment,
+        *,
+        over: Callable[[Path], None] = lambda _: None,
+        wrong: Callable[[str], str] = lambda _: "",
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`over(run directory)` is called on the master when a load has ended, before Locust goes on to quit.
+
+        `check` is called there before a load begins, and raises QueueproofError for wrong options; `wrong(objective)`
+        says what is wrong with an objective of the scenario.
+        """
         self.environment: Any = environment
         self.worker: Worker | None = None  # this process's part in the load that runs
         self.coordinator: Coordinator | None = None
         self.directory: RunDirectory | None = None
-        self._over = over
+        self._over, self._wrong, self._check = over, wrong, check
         self._progress = int(os.environ.get(PROGRESS) or -1)
         self._runner: Any = environment.runner
         if isinstance(self._runner, WorkerRunner):
@@ -60,10 +72,11 @@ class Attachment:
         options = self.environment.parsed_options
         run = options.qp_run or new_run_id()
         try:
+            self._check()
             scenario = scenarios.adjusted(
-                scenarios.load(options.qp_scenario),
+                scenarios.load(options.qp_scenario, wrong=self._wrong),
                 rate=options.qp_rate or None,
-                duration_s=scenarios.seconds(options.qp_duration) if options.qp_duration else None,
+                duration_s=duration(options.qp_duration, "--qp-duration") if options.qp_duration else None,
                 users=(options.num_users or 1) if options.qp_closed else (options.qp_consumers or None),
                 settle_s=options.qp_settle,
             )

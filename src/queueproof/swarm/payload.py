@@ -119,10 +119,14 @@ def _files(folder: str) -> list[Path]:
 
 
 def _content(path: Path) -> Any:
-    text = path.read_bytes().decode("utf-8", "replace")
     try:
+        text = path.read_bytes().decode("utf-8", "replace")
         return json.loads(text) if path.suffix == ".json" else text
-    except ValueError as error:
+    except OSError as error:
+        raise UsageError(
+            f"messages.files: {path} cannot be read: {error.strerror}", hint="name a folder that can be read"
+        ) from error
+    except (ValueError, RecursionError) as error:
         raise UsageError(
             f"messages.files: {path} is no JSON: {error}", hint="repair it, or give it another ending"
         ) from error

@@ -1,26 +1,28 @@
 """What a load is: a scenario read from TOML, checked as a whole, every mistake told at once.
 
-Pure but for reading its file. A duration is a number of seconds or text such as "250ms", "10s", "2m", "1h"; a share
-lies between 0 and 1. load/README.md lists the tables.
+Pure but for reading its file. load/README.md lists the tables, values.py the forms of their values.
 """
 
 import dataclasses
-import difflib
-import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from queueproof.contract import wire
-from queueproof.errors import UsageError
-from queueproof.swarm import arrivals
+from queueproof.errors import Mistakes, UsageError
+from queueproof.swarm import arrivals, payload
 from queueproof.swarm.arrivals import Spacing, Stage
+from queueproof.swarm.values import READERS, Wrong, meant, seconds
 
 # Beyond this no schedule makes sense for one run: 100 workers of 10,000/s each.
 HIGHEST_RATE: Final = 1_000_000.0
-_UNITS: Final = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+# … and beyond this no disk holds its history: three calls of 375 bytes a message, a terabyte.
+MOST_MESSAGES: Final = 1_000_000_000
+FEW: Final = 100  # so many arrivals on average are at least one, whatever a Poisson process draws
+LONGEST_S: Final = 30 * 86_400.0
+MOST_CONSUMERS: Final = 100_000  # or producers of the closed model
 
 
 def _of(kind: str, default: Any, low: float | None = None, high: float | None = None, choices: Any = ()) -> Any:
@@ -51,7 +53,7 @@ class Messages:
     """[messages]: what is published."""
 
     sizes: tuple[tuple[int, float], ...] = _of("sizes", ((128, 1.0),))  # bytes of padding and their weights
-    files: str = _of("text", "")  # or: a folder of payloads, taken in turn
+    files: str = _of("text", "")  # or: a folder of payloads, taken in turn; relative to the scenario's file
     priorities: dict[str, float] = _of("weights", {}, choices=wire.TIERS)  # noqa: RUF009 -- a field: tier → weight
     deadline: float = _of("share", 0.0)  # share with a deadline, `deadline_in_s` ahead
     deadline_in_s: float = _of("duration", 3600.0, 1)
@@ -63,7 +65,7 @@ class Messages:
 class Consumers:
     """[consumers]: who claims, and what becomes of a claim."""
 
-    count: int = _of("int", 8, 0, 100_000)
+    count: int = _of("int", 8, 0, MOST_CONSUMERS)
     batch_size: int = _of("int", 1, 1, 1000)
     visibility_timeout_s: float = _of("duration", 5.0, 0.1, 86_400)
     work_s: float = _of("duration", 0.0, 0, 3600)  # time between a claim and its completion
@@ -127,6 +129,8 @@ class Scenario:
         return arrivals.count(self.stages, spacing=self.producers.arrivals, seed=self.seed)
 
 
+Judge = Callable[[str], str]
+
 _TABLES: Final[dict[str, Any]] = {
     "queue": Queue,
     "producers": Producers,
@@ -159,13 +163,16 @@ def find(name: str) -> Path:
     if name in shipped():
         return folder() / f"{name}.toml"
     raise UsageError(
-        f'there is no scenario "{name}"{_meant(name, shipped())}',
+        f'there is no scenario "{name}"{meant(name, shipped())}',
         hint=f"shipped are {', '.join(shipped())}; a file of your own is named by its path, my.toml",
     )
 
 
-def load(name: str) -> Scenario:
-    """A scenario by its name or path; raises UsageError with every mistake in it."""
+def load(name: str, *, wrong: Judge = lambda _: "") -> Scenario:
+    """A scenario by its name or path, its folder of payloads as an absolute path.
+
+    `wrong(objective)` says what is wrong with one, "" for nothing. Raises UsageError with every mistake in it.
+    """
     path = find(name)
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -173,11 +180,16 @@ def load(name: str) -> Scenario:
         raise UsageError(f"{path} is no TOML: {error}", hint="look at a shipped one in load/scenarios") from error
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", hint="name a file that can be read") from error
-    return parse({"name": path.stem, **document}, where=str(path))
+    return parse({"name": path.stem, **document}, where=str(path), beside=path.resolve().parent, wrong=wrong)
 
 
-def parse(document: Mapping[str, Any], *, where: str = "the scenario") -> Scenario:
-    """A decoded document as a Scenario; raises UsageError that lists every mistake."""
+def parse(
+    document: Mapping[str, Any], *, where: str = "the scenario", beside: Path = Path(), wrong: Judge = lambda _: ""
+) -> Scenario:
+    """A decoded document as a Scenario; `beside`: what its paths are relative to; `wrong`: as for `load`.
+
+    Raises UsageError that lists every mistake.
+    """
     mistakes: list[str] = []
     values: dict[str, Any] = {}
     for key, value in document.items():
@@ -186,9 +198,11 @@ def parse(document: Mapping[str, Any], *, where: str = "the scenario") -> Scenar
         elif key in _PLAIN:
             values[key] = _plain(key, value, mistakes)
         else:
-            mistakes.append(f"{key}: unknown{_meant(key, [*_TABLES, *_PLAIN])}")
+            mistakes.append(f"{key}: unknown{meant(key, [*_TABLES, *_PLAIN])}")
     if not document.get("stages"):
         mistakes.append('stages: at least one is needed, [[stages]] with rate = 100 and duration = "10s"')
+    mistakes += [told for one in values.get("objectives") or () if isinstance(one, str) and (told := wrong(one))]
+    _payloads(values, beside, mistakes)
     if not mistakes:
         _together(values, mistakes)
     if mistakes:
@@ -212,14 +226,22 @@ def adjusted(
     to this; `users` without `rate`: the closed model; with it: so many consumers; `settle_s`: [drain] settle_s. Raises
     UsageError.
     """
-    for name, value in (("--rate", rate), ("--duration", duration_s), ("--users", users)):
+    wrong = Mistakes()
+    for name, value, most in (
+        ("--rate", rate, HIGHEST_RATE),
+        ("--duration", duration_s, LONGEST_S),
+        ("--users", users, MOST_CONSUMERS),
+    ):
         if value is not None and not value > 0:
-            raise UsageError(f"{name} {value:g} is not above zero", hint=f"leave {name} out for the scenario's own")
-    if rate is not None and rate > HIGHEST_RATE:
-        raise UsageError(
-            f"--rate {rate:g} is more than one run can send", hint=f"at most {HIGHEST_RATE:g}, over many workers"
-        )
+            hint = f"leave {name} out for the scenario's own"
+            wrong.add(UsageError(f"{name} {value:g} is not above zero", hint=hint))
+        elif value is not None and value > most:
+            wrong.add(UsageError(f"{name} {value:g} is more than one run can have", hint=f"at most {most:g}"))
     top = max(max(stage.rate, stage.to_rate) for stage in scenario.stages)
+    if rate is not None and not top:
+        hint = "leave --rate out, or give a stage a rate"
+        wrong.add(UsageError(f"--rate says nothing for {scenario.name}, which only preloads", hint=hint))
+    wrong.tell()
     faster = 1.0 if rate is None else rate / top
     longer = 1.0 if duration_s is None else duration_s / scenario.duration_s
     stages = tuple(
@@ -231,15 +253,24 @@ def adjusted(
         consumers = dataclasses.replace(consumers, count=users)
     closed = users if users is not None and rate is None else scenario.users
     drain = scenario.drain if settle_s is None else dataclasses.replace(scenario.drain, settle_s=settle_s)
-    return dataclasses.replace(scenario, stages=stages, consumers=consumers, users=closed, drain=drain)
+    found = dataclasses.replace(scenario, stages=stages, consumers=consumers, users=closed, drain=drain)
+    _sends_something(found)
+    return found
 
 
-def seconds(value: Any) -> float | None:
-    """A duration, s: a number, or text with a unit; None when it is neither."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h)\s*", value) if isinstance(value, str) else None
-    return float(found[1]) * _UNITS[found[2]] if found else None
+def _sends_something(scenario: Scenario) -> None:
+    """Raises UsageError for a load of no message at all, which would prove nothing, and for one without an end."""
+    messages = sum(stage.area for stage in scenario.stages)
+    if scenario.closed:
+        return
+    if messages > MOST_MESSAGES:
+        raise UsageError(
+            f"{messages:.3g} messages are more than one run can have", hint=f"at most {MOST_MESSAGES:g}: a shorter one"
+        )
+    if messages < FEW and not scenario.scheduled and not scenario.producers.preload:
+        raise UsageError(
+            f"not one message would be sent in {scenario.duration_s:g} s", hint="give a higher --rate or --duration"
+        )
 
 
 # ── reading values ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -253,16 +284,16 @@ def _table(name: str, kind: Any, table: Any, mistakes: list[str]) -> Any:
     values = {}
     for key, value in table.items():
         if key not in known:
-            mistakes.append(f"{name}.{key}: unknown{_meant(key, known)}")
+            mistakes.append(f"{name}.{key}: unknown{meant(key, known)}")
             continue
         values[key] = _value(f"{name}.{key}", value, known[key].metadata, mistakes)
     return kind(**values)
 
 
 def _value(where: str, value: Any, wanted: Mapping[str, Any], mistakes: list[str]) -> Any:
-    read = _READERS[wanted["kind"]]
+    read = READERS[wanted["kind"]]
     found = read(value, wanted["choices"])
-    if isinstance(found, _Wrong):
+    if isinstance(found, Wrong):
         mistakes.append(f"{where}: {found.why}, not {value!r}")
         return value
     low, high = wanted["low"], wanted["high"]
@@ -271,80 +302,6 @@ def _value(where: str, value: Any, wanted: Mapping[str, Any], mistakes: list[str
     if isinstance(found, int | float) and high is not None and found > high:
         mistakes.append(f"{where}: {found:g} is above {high:g}")
     return found
-
-
-@dataclass(frozen=True)
-class _Wrong:
-    why: str
-
-
-def _int(value: Any, _: Any) -> Any:
-    return value if isinstance(value, int) and not isinstance(value, bool) else _Wrong("a whole number is wanted")
-
-
-def _bool(value: Any, _: Any) -> Any:
-    return value if isinstance(value, bool) else _Wrong("true or false is wanted")
-
-
-def _text(value: Any, _: Any) -> Any:
-    return value if isinstance(value, str) else _Wrong("text is wanted")
-
-
-def _share(value: Any, _: Any) -> Any:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-    return float(value) if good else _Wrong("a share between 0 and 1 is wanted")
-
-
-def _duration(value: Any, _: Any) -> Any:
-    found = seconds(value)
-    return _Wrong('seconds or text such as "250ms", "10s", "2m" is wanted') if found is None else found
-
-
-def _choice(value: Any, choices: tuple[str, ...]) -> Any:
-    good = isinstance(value, str) and value in choices
-    return value if good else _Wrong(f"one of {', '.join(choices)} is wanted{_meant(str(value), choices)}")
-
-
-def _weights(value: Any, choices: tuple[str, ...]) -> Any:
-    if not isinstance(value, Mapping) or not all(_positive(weight) for weight in value.values()):
-        return _Wrong("a table of weights above zero is wanted")
-    strange = [name for name in value if name not in choices]
-    return (
-        _Wrong(f"weights of {', '.join(choices)} are wanted{_meant(strange[0], choices)}") if strange else dict(value)
-    )
-
-
-def _sizes(value: Any, _: Any) -> Any:
-    wrong = _Wrong("a size in bytes, or a list of [bytes, weight] is wanted")
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = [[value, 1]]
-    if not isinstance(value, list | tuple) or not value:
-        return wrong
-    pairs = []
-    for pair in value:
-        if not isinstance(pair, list | tuple) or len(pair) != 2:
-            return wrong
-        size, weight = pair
-        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= 16 << 20 or not _positive(weight):
-            return wrong
-        pairs.append((size, float(weight)))
-    return tuple(pairs)
-
-
-def _positive(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-
-
-_READERS: Final = {
-    "int": _int,
-    "bool": _bool,
-    "text": _text,
-    "share": _share,
-    "duration": _duration,
-    "choice": _choice,
-    "weights": _weights,
-    "sizes": _sizes,
-}
 
 
 def _plain(key: str, value: Any, mistakes: list[str]) -> Any:
@@ -365,21 +322,34 @@ def _stage(number: int, table: Any, mistakes: list[str]) -> Stage | None:
         mistakes.append(f"{where}: a table is wanted, [[stages]]")
         return None
     mistakes += [
-        f"{where}.{key}: unknown{_meant(key, ['rate', 'to', 'duration'])}"
+        f"{where}.{key}: unknown{meant(key, ['rate', 'to', 'duration'])}"
         for key in table
         if key not in {"rate", "to", "duration"}
     ]
     mistakes += [f"{where}.{key}: missing" for key in ("rate", "duration") if key not in table]
     length = seconds(table.get("duration", 1))
-    if length is None or not 0 < length <= 30 * 86_400:
+    if length is None or not 0 < length <= LONGEST_S:
         mistakes.append(f'{where}.duration: text such as "10s" is wanted, not {table.get("duration")!r}')
     rates = [table.get("rate", 1), table.get("to", table.get("rate", 1))]
-    for key, rate in zip(("rate", "to"), rates, strict=True):
+    for key, rate in zip(("rate", "to") if "to" in table else ("rate",), rates, strict=False):
         if not isinstance(rate, int | float) or isinstance(rate, bool) or not 0 <= rate <= HIGHEST_RATE:
             mistakes.append(f"{where}.{key}: a rate between 0 and {HIGHEST_RATE:g} a second is wanted, not {rate!r}")
     if len(mistakes) > before or length is None:
         return None
     return Stage(duration_s=length, rate=float(rates[0]), to_rate=float(rates[1]))
+
+
+def _payloads(values: dict[str, Any], beside: Path, mistakes: list[str]) -> None:
+    """Makes the folder of payloads absolute: whoever reads it works elsewhere. Its files are read once, to be sure."""
+    messages = values.get("messages")
+    if not isinstance(messages, Messages) or not isinstance(messages.files, str) or not messages.files:
+        return
+    files = str(beside / messages.files)
+    values["messages"] = dataclasses.replace(messages, files=files)
+    try:
+        payload.Paddings(((0, 1.0),), files, seed=1)
+    except UsageError as error:
+        mistakes.append(error.message)
 
 
 def _together(values: Mapping[str, Any], mistakes: list[str]) -> None:
@@ -395,8 +365,3 @@ def _together(values: Mapping[str, Any], mistakes: list[str]) -> None:
         mistakes.append("stages: not one message would be sent")
     if consumers.abandon == 1:
         mistakes.append("consumers.abandon: 1 would leave every message for ever")
-
-
-def _meant(word: str, known: Any) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f" (did you mean {close[0]}?)" if close else ""

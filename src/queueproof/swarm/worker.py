@@ -51,6 +51,8 @@ class Worker:
         self._numbers: Iterator[int] = count(plan.index, plan.workers)
         self._ticks = 0
         self._shipped = 0
+        self._start_ns = plan.own_start_ns()
+        self._over = False  # the schedule, or the time of the closed model
         self._stopping = False
         self._problems: list[str] = []
         self._dispatcher: Dispatcher | None = None
@@ -81,7 +83,7 @@ class Worker:
 
     def start(self) -> None:
         plan, scenario = self.plan, self._scenario
-        start_ns = plan.own_start_ns()
+        start_ns = self._start_ns
         self._health.start()
         if not scenario.closed:
             self._dispatch(start_ns)
@@ -106,7 +108,8 @@ class Worker:
 
     def publish_once(self) -> bool:
         """One message of the closed model, in the calling greenlet; False when the load is over."""
-        if self._stopping or self._ledger.failure is not None:
+        gevent.sleep(max(0.0, (self._start_ns - time.monotonic_ns()) / 1e9))
+        if self._stopping or self._over or self._ledger.failure is not None:
             return False
         self._measures.counters["started"] += 1
         return self._producer.publish_and_wait(next(self._numbers)) is not None
@@ -119,6 +122,7 @@ class Worker:
     def _watch_end(self, start_ns: int) -> None:
         """Tells the coordinator when this worker's schedule is over."""
         gevent.sleep(max(0.0, start_ns / 1e9 + self._scenario.duration_s - time.monotonic()))
+        self._over = True
         if self._dispatcher is not None:
             self._dispatcher.finished.wait()
         if not self._stopping:

@@ -114,7 +114,14 @@ def judge(
         problems.append("the load left no account of itself")
     lacks = lacking(load.get("nemesis", ()), nemesis)
     verdict, code, sentence = _decide(
-        findings, held, problems, told, interrupted=interrupted, aborted=ending.aborted, lacks=lacks
+        findings,
+        held,
+        problems,
+        told,
+        interrupted=interrupted,
+        aborted=ending.aborted,
+        lacks=lacks,
+        looked=history is not None,
     )
     return Results(
         schema=SCHEMA,
@@ -184,6 +191,7 @@ def _decide(
     interrupted: bool,
     aborted: str,
     lacks: str,
+    looked: bool,
 ) -> tuple[Verdict, ExitCode, str]:
     violations = [finding for finding in findings if finding.weight == "violation"]
     missed = [one["expression"] for one in held if one["met"] is False]
@@ -209,7 +217,28 @@ def _decide(
         return Verdict.OBJECTIVES_MISSED, ExitCode.DOES_NOT, f"Missed: {', '.join(missed)}"
     if unknown:
         return Verdict.NO_VERDICT, ExitCode.NO_VERDICT, f"Never measured: {', '.join(unknown)}"
-    return Verdict.OBJECTIVES_MET, ExitCode.CONFORMS, "Nothing was lost or handed out wrongly, every objective is met."
+    if untold := _untold(load, looked=looked, judged=bool(held)):
+        return Verdict.NO_VERDICT, ExitCode.NO_VERDICT, untold
+    if not looked:
+        said = (
+            "Every objective is met. No history was kept: whether anything was lost or handed out wrongly is not known."
+        )
+        return Verdict.OBJECTIVES_MET, ExitCode.CONFORMS, said
+    said = "Nothing was lost or handed out wrongly, every objective is met."
+    return Verdict.OBJECTIVES_MET, ExitCode.CONFORMS, said
+
+
+def _untold(load: Mapping[str, Any], *, looked: bool, judged: bool) -> str:
+    """Why a run without a fault is no good one either; "" when it is."""
+    drain = load.get("drain", {})
+    if not load.get("sent") and not drain.get("delivered") and not load.get("counters"):
+        return "Not one message was sent: nothing is proved."
+    if not looked and not judged:
+        return "No history was kept and no objective given: nothing was judged."
+    if looked and not drain.get("complete") and drain.get("missing"):
+        number = drain["missing"]
+        return f"The drain was cut short ({drain['why']}): what became of {number} messages is not known."
+    return ""
 
 
 def _count(violations: Sequence[Finding]) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from queueproof.errors import UsageError
+from queueproof.errors import Mistakes, UsageError
 from queueproof.evidence.latency import Histogram
 
 VERBS: Final = ("publish", "claim", "complete", "fail", "release", "extend")
@@ -81,18 +81,19 @@ def parse(expression: str) -> Objective:
 
 def parse_all(expressions: Iterable[str]) -> list[Objective]:
     """Reads all; raises one UsageError that lists every mistake."""
-    read, mistakes = [], []
-    for expression in expressions:
-        try:
-            read.append(parse(expression))
-        except UsageError as error:
-            mistakes.append(error)
-    if len(mistakes) == 1:
-        raise mistakes[0]
-    if mistakes:
-        lines = "\n".join(f"  {mistake.message}" for mistake in mistakes)
-        raise UsageError(f"{len(mistakes)} objectives cannot be read:\n{lines}", hint=_EXAMPLE)
-    return read
+    wrong = Mistakes()
+    read = [wrong.read(lambda one=one: parse(one)) for one in expressions]  # type: ignore[misc]
+    wrong.tell()
+    return [one for one in read if one is not None]
+
+
+def mistake(expression: str) -> str:
+    """What is wrong with one; "" when nothing is."""
+    try:
+        parse(expression)
+    except UsageError as error:
+        return error.message
+    return ""
 
 
 def evaluate(objective: Objective, measured: Measured) -> dict[str, Any]:
