@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from queueproof.cli.app import app, readable
+from queueproof.cli.app import app
 from queueproof.cli.options import LOAD, OUTPUT, TARGET, VERDICT, ApiKey, Kind, Url
 from queueproof.errors import UsageError
 
@@ -54,9 +54,9 @@ def capacity(
     The core suite runs first: no number is named for a server that breaks its promises.
     """
     from queueproof import conduct_capacity
+    from queueproof.cli.telling import tell
     from queueproof.conduct_load import duration
     from queueproof.report.capacity_live import Live
-    from queueproof.report.write import render
 
     options = conduct_capacity.CapacityOptions(
         scenario=scenario,
@@ -77,8 +77,7 @@ def capacity(
         run = conduct_capacity.capacity(
             options, url="" if target else url, kind=target, key=api_key, command=command, tell=live
         )
-    with readable():
-        typer.echo(render(run.path, "json" if json else "text"), nl=False)
+    tell(run.path, json=json)
     raise typer.Exit(run.results().exit_code)
 
 

@@ -1,5 +1,6 @@
 """`queueproof load`: a load in an open model, and whether everything that it did was right."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -72,9 +73,9 @@ def load(
     words += ["--users", str(users)] if users is not None else []
     words += ["--duration", duration] if duration is not None else []
     words += ["--processes", str(processes)] if processes != 1 else []
-    words += [word for wanted in objective or () for word in ("--objective", f"'{wanted}'")]
-    words += [word for condition in abort_on or () for word in ("--abort-on", f"'{condition}'")]
+    words += [word for wanted in objective or () for word in ("--objective", wanted)]
+    words += [word for condition in abort_on or () for word in ("--abort-on", condition)]
     words += [word for name in nemesis or () for word in ("--nemesis", name)]
-    run = conduct_load.load(options, url="" if target else url, kind=target, key=api_key, command=" ".join(words))
+    run = conduct_load.load(options, url="" if target else url, kind=target, key=api_key, command=shlex.join(words))
     tell(run.directory.path, json=json)
     raise typer.Exit(run.results.exit_code)
