@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from queueproof.drive.observe import observing
 from queueproof.drive.preflight import check_target
 from queueproof.drive.questions_more import questions
 from queueproof.drive.recorder import Recorder
+from queueproof.drive.suite import suite_in_repository
 from queueproof.drive.sweep import sweep
 from queueproof.drive.target import SERVER_LOG, Target, at_url, base_url, open_target
 from queueproof.drive.world import DEFAULT_SEED, DEFAULT_SLACK_S, World
@@ -134,10 +136,15 @@ async def _run(
 ) -> tuple[Results, list[Ended], QueueproofError | None]:
     kind = "url" if settings.url else settings.kind or "embedded"
     asked = {"url": base_url(settings.url) if settings.url else "", "kind": kind}
-    options = dict(settings.options)
-    directory.write_manifest(
-        manifest_of(run=run, kind="conformance", target=asked, options=options, command=settings.command)
+    described = partial(
+        manifest_of,
+        run=run,
+        kind="conformance",
+        options=dict(settings.options),
+        command=settings.command,
+        suite=suite_in_repository(),
     )
+    directory.write_manifest(described(target=asked))
     log = directory.path / SERVER_LOG
     place = settings.target(log) if settings.target else None
     opened = place or open_target(url=settings.url, kind=settings.kind, key=settings.key, keys=settings.keys, log=log)
@@ -146,11 +153,7 @@ async def _run(
         if target is None:
             results = _judged(settings, gate, [], [], complete=False)
             return results, [], None
-        directory.write_manifest(
-            manifest_of(
-                run=run, kind="conformance", target=target.described(), options=options, command=settings.command
-            )
-        )
+        directory.write_manifest(described(target=target.described()))
         return await _against(target, settings, gate, specs, directory, run, done, interrupted)
 
 

@@ -1,9 +1,11 @@
 """A run is told to a person, a script, or GitHub's runner; words and JSON never share a stream."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.report import measured_stories as measured
 from tests.report.conftest import failing
 from typer.testing import CliRunner
 
@@ -34,6 +36,24 @@ def test_github_gets_summary_and_annotations_around_a_muted_story(
     assert out.startswith("::stop-commands::") and out.rstrip().endswith("::")
     assert err.startswith("::error title=CLAIM-6::")
     assert "Does not conform" in (tmp_path / "summary.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("write", "told"), [(measured.capacity, "95 % interval"), (measured.compared, "claim.response.p50")]
+)
+def test_every_kind_of_run_is_told_in_its_own_words(
+    write: Callable[[Path], Path],
+    told: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    tell(write(tmp_path / "run"))
+    out, err = capsys.readouterr()
+    assert told in out and out.startswith("::stop-commands::") and err == ""
+    assert told in (tmp_path / "summary.md").read_text()
 
 
 def test_report_as_json(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from drive_server import KEY, Say, client_of, http, reset, scripted, silence, th
 
 from queueproof.contract import wire
 from queueproof.drive import client as client_module
+from queueproof.drive.recorder import TEXT_LIMIT
 from queueproof.evidence.operation import Result
 
 OK = http({"status": "ok", "data": {"id": "m1", "state": "pending"}, "meta": {"request_id": "r1"}})
@@ -84,12 +85,27 @@ async def test_no_answer_in_time_is_unknown_and_says_how_long_was_waited() -> No
     assert exchange.why == "no answer within 0.05 s"
 
 
-async def test_a_huge_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "ANSWER_LIMIT", 1 << 20)
-    async with scripted(http(content=b" " * (2 << 20))) as server, client_of(server.url) as (client, _):
+async def test_a_huge_answer_is_given_up_and_its_beginning_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fifty million bytes, which no client wants to hold: most of them are never read."""
+    monkeypatch.setattr(wire, "ANSWER_LIMIT", 1 << 20)
+    written = 0
+
+    async def pour(writer: asyncio.StreamWriter) -> None:
+        nonlocal written
+        writer.write(b"HTTP/1.1 201 X\r\nContent-Length: 50000000\r\n\r\n" + f'{{"mine": "{KEY}", "'.encode())
+        for _ in range(1_000):
+            writer.write(b"x" * 50_000)
+            await writer.drain()
+            written += 50_000
+
+    async with scripted(pour) as server, client_of(server.url) as (client, notes):
         exchange = await client.send(REQUEST)
-    assert exchange.result is Result.UNKNOWN
-    assert "larger than 1 MiB (of 2,097,152 bytes)" in exchange.why
+    assert exchange.result is Result.UNKNOWN and exchange.answer is None
+    assert exchange.why == "the answer is larger than 1 MiB (of 50,000,000 bytes)"
+    [kept] = notes.returns
+    assert kept.answer.startswith('{"mine": "[secret]", "xxx') and kept.answer.endswith("… (more than 1048576 bytes)")
+    assert len(kept.answer) == TEXT_LIMIT and kept.status == 201
+    assert written < 40_000_000  # what the kernel had room for beyond what was read
 
 
 async def test_a_cancelled_call_is_unknown() -> None:

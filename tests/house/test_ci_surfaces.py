@@ -53,14 +53,16 @@ def prove(tmp_path: Path, **given: str) -> tuple[int, dict[str, str], str]:
 
 
 def test_the_action_proves_a_server_and_tells_its_verdict(tmp_path: Path) -> None:
-    code, told, _ = prove(tmp_path, arguments="--requirement SCOPE-1 --slack '5'", out="a run")
+    code, told, summary = prove(tmp_path, arguments="--requirement SCOPE-1 --slack '5'", out="a run")
     assert (code, told["verdict"]) == (0, "conforms")
+    assert "Conforms" in summary
     assert msgspec.json.decode((tmp_path / told["results"]).read_bytes())["exit_code"] == 0
 
 
 def test_the_action_fails_with_the_exit_code_of_the_run(tmp_path: Path) -> None:
-    code, told, _ = prove(tmp_path, url="http://127.0.0.1:9", api_key="sgk_x")
+    code, told, summary = prove(tmp_path, url="http://127.0.0.1:9", api_key="sgk_x")
     assert (code, told["verdict"]) == (3, "no-verdict")
+    assert "No verdict" in summary
 
 
 def test_the_action_installs_this_revision_or_the_named_package() -> None:

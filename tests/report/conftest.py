@@ -45,6 +45,7 @@ class Run:
                 machine="Linux x86_64, 2 cores",
                 target={"url": URL},
                 options=options,
+                suite="conformance",
                 command=command or f"queueproof conformance --url {URL} --profile core --out elsewhere",
             )
         )
@@ -103,7 +104,7 @@ def requirement(name: str, outcome: str = "passed", **fields: Any) -> Requiremen
 
 def case(name: str, title: str, outcome: str = "failed", **fields: Any) -> CaseResult:
     return CaseResult(
-        name=f"conformance/test_area.py::test_{title}",
+        name=f"test_area.py::test_{title}",
         requirement=name,
         outcome=Outcome(outcome),
         duration_s=1.5,

@@ -127,6 +127,7 @@ def test_load_shows_spectrum_table_and_margins(load_run: Path) -> None:
     text = html(load_story(load_run))
     assert "Backlog" in text and "<polyline" in text
     assert 'class="spectrum"' in text and "12 % above 40ms" in text and "1 of 2 met" in text
+    assert text.count('class="gauge"') == 2 and 'style="width:75.0%"' in text  # 45 of 40 ms, on a bar of 60
     assert re.search(r"and 5 more of check\s+<code>exclusivity</code>", text)
 
 
@@ -239,6 +240,16 @@ def test_a_cut_answer_tells_its_whole_size(new_run: Callable[[], Any]) -> None:
     broken = RequirementResult(id="CLAIM-1", level="MUST", profile="core", outcome=Outcome.FAILED, evidence=(op,))
     text = html(load_story(run.finish(Verdict.DOES_NOT_CONFORM, 1, broken)))
     assert "… (cut: 50,000,000 characters in all)" in text and "x" * 2_000 not in text
+
+
+def test_an_answer_without_end_tells_that_it_was_given_up(new_run: Callable[[], Any]) -> None:
+    run = new_run()
+    why = "the answer is larger than 32 MiB (of 50,000,000 bytes)"
+    cut = "x" * 1_900 + "… (more than 33554432 bytes)"
+    op = run.claim(0.1, 0.2, result="unknown", status=200, why=why, answer=cut)
+    broken = RequirementResult(id="CLAIM-1", level="MUST", profile="core", outcome=Outcome.FAILED, evidence=(op,))
+    text = html(load_story(run.finish(Verdict.DOES_NOT_CONFORM, 1, broken)))
+    assert "… (cut: more than 33,554,432 bytes in all)" in text and why in text and "x" * 1_900 not in text
 
 
 def test_a_command_to_copy_is_whole(new_run: Callable[[], Any]) -> None:

@@ -1,5 +1,6 @@
 """The sender against servers that answer oddly, slowly, in pieces, or not at all."""
 
+import contextlib
 import itertools
 import socket
 import ssl
@@ -16,6 +17,7 @@ import gevent.socket
 import gevent.ssl
 import pytest
 
+from queueproof.contract import wire
 from queueproof.errors import TargetError, UsageError
 from queueproof.swarm.sender import Call, Sender
 
@@ -164,6 +166,26 @@ def test_what_is_no_whole_answer_is_a_failure_after_sending(piece: bytes, failur
         assert failure in call.failure
         assert call.reached
         assert sender.in_flight == 0
+
+
+def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fifty million bytes, of which no more are held than any answer may have; the next call has its own room."""
+    monkeypatch.setattr(wire, "ANSWER_LIMIT", 1 << 20)
+
+    def handle(peer: Any, _: Any) -> None:
+        read_request(peer)
+        peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 800000\r\n\r\n" + b" " * 800_000)
+        read_request(peer)
+        peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\n\r\n")
+        with contextlib.suppress(OSError):
+            for _ in range(1_000):
+                peer.sendall(b"x" * 50_000)
+
+    with serving(handle) as at, sending(f"http://{at}") as sender:
+        assert len(ask(sender).body) == 800_000
+        call = ask(sender)
+        assert call.failure == "the answer is larger than 1 MiB" and call.body == b""
+        assert call.reached and sender.in_flight == 0
 
 
 def test_a_reset_in_the_middle() -> None:

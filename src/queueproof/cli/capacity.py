@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from queueproof.cli.app import app, readable
+from queueproof.cli.app import app
 from queueproof.cli.options import LOAD, OUTPUT, TARGET, VERDICT, ApiKey, Kind, Url, one_target
 from queueproof.errors import Mistakes, UsageError
 
@@ -55,8 +55,8 @@ def capacity(
     The core suite runs first: no number is named for a server that breaks its promises.
     """
     from queueproof import conduct_capacity
+    from queueproof.cli.telling import tell
     from queueproof.report.capacity_live import Live
-    from queueproof.report.write import render
     from queueproof.swarm.values import duration
 
     wrong = Mistakes()
@@ -80,8 +80,7 @@ def capacity(
     command = shlex.join(["queueproof", "capacity", *_again(scenario, url, target, options)])
     with Live(sys.stderr) as live:
         run = conduct_capacity.capacity(options, url=url, kind=target, key=api_key, command=command, tell=live)
-    with readable():
-        typer.echo(render(run.path, "json" if json else "text"), nl=False)
+    tell(run.path, json=json)
     raise typer.Exit(run.results().exit_code)
 
 

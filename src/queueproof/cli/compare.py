@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from queueproof.cli.app import app, readable
+from queueproof.cli.app import app
 from queueproof.cli.options import OUTPUT, VERDICT
 from queueproof.errors import UsageError
 
@@ -30,7 +30,7 @@ def compare(
 ) -> None:
     """Says whether a load run is slower than a baseline, and how sure that is."""
     from queueproof import conduct_compare
-    from queueproof.report.write import render
+    from queueproof.cli.telling import tell
 
     if save is not None:
         if fail_on:
@@ -43,6 +43,5 @@ def compare(
         raise UsageError("two runs are wanted, BASELINE and RUN", hint="queueproof compare BASELINE RUN")
     words = ["queueproof", "compare", *runs, *(word for one in fail_on or () for word in ("--fail-on", one))]
     run = conduct_compare.compared(runs[0], Path(runs[1]), fail_on=fail_on or (), out=out, command=shlex.join(words))
-    with readable():
-        typer.echo(render(run.path, "json" if json else "text"), nl=False)
+    tell(run.path, json=json)
     raise typer.Exit(run.results().exit_code)

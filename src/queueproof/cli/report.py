@@ -21,12 +21,11 @@ def report(
     """Prints the report of a run, made again from its directory."""
     from queueproof.report.github import unheard
     from queueproof.report.story import load_story
-    from queueproof.report.terminal import show
-    from queueproof.report.write import render
+    from queueproof.report.write import render, show
 
     if format == "text" and not json:
         with readable(), unheard(sys.stdout):
-            show(load_story(run))
+            show(load_story(run), sys.stdout)
         return
     content = render(run, "json" if json else format).encode("utf-8", "replace")
     with readable():

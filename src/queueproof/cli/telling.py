@@ -14,7 +14,7 @@ def tell(path: Path, *, quiet: bool = False, json: bool = False) -> None:
     from queueproof.report.github import tell as tell_github
     from queueproof.report.github import unheard
     from queueproof.report.story import load_story
-    from queueproof.report.terminal import show
+    from queueproof.report.write import show
 
     story = load_story(path)
     stream = sys.stderr if json else sys.stdout

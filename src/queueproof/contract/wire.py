@@ -26,6 +26,9 @@ IDEMPOTENCY_CONFLICT: Final = "SCAIQUEUE_IDEMPOTENCY_CONFLICT"
 SYSTEM_QUEUES: Final = ("_dead_letter", "_events", "_audit", "_integrity", "_corrections")
 TIERS: Final = ("critical", "high", "normal", "low", "background")
 
+# Bytes. A claim of a hundred messages of a few kilobytes stays far below; an answer that goes on beyond it is given up.
+ANSWER_LIMIT: Final = 32 * 1024 * 1024
+
 
 class _Absent:
     """The value of a member that is not there (None is a value of JSON)."""

@@ -24,10 +24,13 @@ from queueproof.evidence.operation import Invoke, Item, Result
 CONNECT_TIMEOUT_S = 5.0
 # A verb of this API does one row's work: an answer that takes longer than this is as good as none.
 READ_TIMEOUT_S = 10.0
-# A claim of a hundred messages of a few kilobytes stays far below; beyond it an answer is hostile.
-ANSWER_LIMIT = 32 * 1024 * 1024
 # A rate limit is waited out this long in all before the call is given up: the usual window of a minute, and some.
 LONGEST_RATE_LIMIT_S = 75.0
+
+# Of an answer that was given up so much is kept to recognise it by, and a length that a server states may have so many
+# digits before it is no length.
+_BEGUN = 4_096
+_DIGITS = 16
 
 # No route at such a path, or none for such a method: nothing happened there.
 NO_SUCH_VERB = frozenset({404, 405, 501})
@@ -78,6 +81,16 @@ class Exchange:
             return self.why or "no answer"
         code = f" {self.code}" if self.code else ""
         return f"{self.answer.status}{code}"
+
+
+class _TooLargeError(ValueError):
+    """An answer went on beyond wire.ANSWER_LIMIT; `status`, and `begun`: its first bytes."""
+
+    def __init__(self, status: int, begun: bytes, stated: str) -> None:
+        of = f" (of {int(stated):,} bytes)" if stated.isascii() and stated.isdigit() and len(stated) < _DIGITS else ""
+        super().__init__(f"the answer is larger than {wire.ANSWER_LIMIT >> 20} MiB{of}")
+        self.status = status
+        self.begun = begun
 
 
 class Client:
@@ -213,11 +226,17 @@ class Client:
     ) -> Exchange:
         invoke = self._invoked(request, case, attempt, fields)
         answer: wire.Answer | None = None
+        status: int | None = None
+        text = ""
         try:
             answer = await self._exchange(request, headers)
             result, why = classify(answer)
+            status, text = answer.status, answer.text
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             result, why = Result.NOT_SENT, self._words(error)
+        except _TooLargeError as error:
+            result, why, status = Result.UNKNOWN, str(error), error.status
+            text = self.recorder.begun(error.begun, wire.ANSWER_LIMIT)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             result, why = Result.UNKNOWN, self._words(error)
         except asyncio.CancelledError:
@@ -229,9 +248,9 @@ class Client:
             invoke.op,
             Result.UNKNOWN if unread and result is Result.OK else result,
             why=why,
-            status=answer.status if answer else None,
+            status=status,
             code=answer.code if answer else "",
-            answer=answer.text if answer else "",
+            answer=text,
             request_id=answer.request_id if answer else "",
             **_learned(request, answer, result),
         )
@@ -258,10 +277,9 @@ class Client:
             async for part in response.aiter_bytes():
                 parts.append(part)
                 size += len(part)
-                if size > ANSWER_LIMIT:
-                    stated = response.headers.get("content-length", "")
-                    of = f" (of {int(stated):,} bytes)" if stated.isascii() and stated.isdigit() else ""
-                    raise ValueError(f"the answer is larger than {ANSWER_LIMIT >> 20} MiB{of}")
+                if size > wire.ANSWER_LIMIT:
+                    begun = b"".join(parts)[:_BEGUN]
+                    raise _TooLargeError(response.status_code, begun, response.headers.get("content-length", ""))
         said = {name: self.recorder.hide(value) for name, value in response.headers.items()}
         return wire.read_answer(response.status_code, said, self.recorder.hide_bytes(b"".join(parts)))
 

@@ -74,6 +74,11 @@ class Recorder:
             text = f"{text[:TEXT_LIMIT]}… ({len(text)} characters)"
         return _carried(text)
 
+    def begun(self, content: bytes, more_than: int) -> str:
+        """The beginning of an answer that was given up after `more_than` bytes, ending with a word that it was cut."""
+        told = f"… (more than {more_than} bytes)"
+        return self.hide_bytes(content).decode("utf-8", "replace")[: TEXT_LIMIT - len(told)] + told
+
     def _kept(self, value: Any) -> Any:
         """A member by which records are matched: whole, however long."""
         return _carried(self.hide(value)) if isinstance(value, str) else value

@@ -6,19 +6,33 @@ import sys
 from collections.abc import Collection
 from pathlib import Path
 from types import ModuleType
+from typing import Final
 
 import queueproof
 from queueproof.drive.engine import CaseSpec
 from queueproof.errors import HarnessError
 
+_BUNDLED: Final = "_bundled"  # the folder of the wheel that holds what lies beside the sources elsewhere
+
 
 def suite_path() -> Path:
     """The folder conformance/: inside an installed wheel, or beside the sources."""
     package = Path(queueproof.__file__).parent
-    for place in (package / "_bundled" / "conformance", package.parents[1] / "conformance"):
+    for place in (package / _BUNDLED / "conformance", package.parents[1] / "conformance"):
         if place.is_dir():
             return place
     raise HarnessError("the conformance suite is missing", hint="install queueproof again")
+
+
+def suite_in_repository() -> str:
+    """The suite's folder as a path from the root of the git repository that holds it, so that a CI server can open its
+    files; "" in an installed wheel, and where there is no repository.
+    """
+    suite = suite_path()
+    if suite.parent.name == _BUNDLED:
+        return ""
+    root = next((place for place in suite.parents if (place / ".git").exists()), None)
+    return suite.relative_to(root).as_posix() if root else ""
 
 
 def load_cases(requirements: Collection[str] | None = None, folder: Path | None = None) -> list[CaseSpec]:

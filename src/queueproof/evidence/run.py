@@ -36,6 +36,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     target: dict[str, Any]  # url without credentials, how it was started, what it says of itself
     options: dict[str, Any]
     command: str = ""  # how to run the same again, without secrets
+    suite: str = ""  # the folder of the cases from the root of the repository that holds it; "" where none does
 
 
 def new_run_id() -> str:
@@ -150,7 +151,7 @@ def claim_file(path: Path, option: str) -> None:
 
 
 def manifest_of(
-    *, run: str, kind: str, target: Mapping[str, Any], options: Mapping[str, Any], command: str
+    *, run: str, kind: str, target: Mapping[str, Any], options: Mapping[str, Any], command: str, suite: str = ""
 ) -> Manifest:
     now_s = time.time()
     return Manifest(
@@ -164,6 +165,7 @@ def manifest_of(
         target=dict(target),
         options=dict(options),
         command=command,
+        suite=suite,
     )
 
 

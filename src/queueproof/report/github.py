@@ -24,11 +24,12 @@ def is_github(environment: Mapping[str, str] = os.environ) -> bool:
 
 def tell(story: Story, stream: TextIO, environment: Mapping[str, str] = os.environ) -> None:
     """Appends to the file that GITHUB_STEP_SUMMARY names, and writes annotations to `stream` inside an action."""
-    from queueproof.report.markdown import annotations, markdown
+    from queueproof.report.markdown import annotations
+    from queueproof.report.write import markdown_of
 
     summary = environment.get("GITHUB_STEP_SUMMARY", "")
     if summary:
-        _append(Path(summary), markdown(story), stream)
+        _append(Path(summary), markdown_of(story), stream)
     if is_github(environment):
         lines = annotations(story).splitlines(keepends=True)
         if len(lines) > _MOST:

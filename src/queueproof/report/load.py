@@ -1,12 +1,15 @@
 """The numbers of a load run, in the order and the units that every format shows."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from queueproof.errors import UsageError
 from queueproof.evidence.results import Results
 from queueproof.report.text import plain
+from queueproof.verdict import objectives as pass_lines
 
 PERCENTILES: Final = (
     ("p50", "p50_us"),
@@ -38,7 +41,8 @@ class Objective:
     expression: str
     met: bool | None  # None: nothing was measured
     value: str
-    margin: str  # "38 % below the limit", "" when it cannot be told
+    margin: str  # "38 % below 50ms", "" when it cannot be told
+    part: float | None = None  # the value as a part of the limit: 1 is the limit itself; None when it cannot be told
 
 
 def rows(results: Results) -> list[Row]:
@@ -78,15 +82,21 @@ def objectives(results: Results) -> list[Objective]:
 def _objective(entry: Mapping[str, Any]) -> Objective:
     expression = plain(entry.get("expression", ""), 200)
     met = None if entry.get("met") is None else bool(entry["met"])
-    value_us = _number(entry.get("value_us"))
-    if value_us is not None:
-        return Objective(expression=expression, met=met, value=duration(value_us), margin=_margin(expression, value_us))
-    return Objective(expression=expression, met=met, value=_value(expression, entry.get("value")), margin="")
+    value_us, value = _number(entry.get("value_us")), _number(entry.get("value"))
+    limit = limit_of(expression)
+    measured = value if value_us is None else value_us
+    part = measured / limit.value if limit and limit.value and measured is not None else None
+    return Objective(
+        expression=expression,
+        met=met,
+        value=_value(expression, value) if value_us is None else duration(value_us),
+        margin=_margin(expression, part),
+        part=part,
+    )
 
 
-def _value(expression: str, value: Any) -> str:
+def _value(expression: str, number: float | None) -> str:
     """In the expression's own unit: a share in % or a rate a second where it names one."""
-    number = _number(value)
     if number is None:
         return ""
     if expression.endswith("%"):
@@ -94,22 +104,20 @@ def _value(expression: str, value: Any) -> str:
     return f"{number:,.6g}{'/s' if expression.endswith('/s') else ''}"
 
 
-_UNITS_US: Final = {"us": 1.0, "µs": 1.0, "ms": 1e3, "s": 1e6, "m": 60e6}
-
-
-def _margin(expression: str, value_us: float) -> str:
-    """How far from the limit, in per cent of it: "38 % below 50ms"."""
-    limit = expression.replace("=", " ").replace("<", " ").replace(">", " ").split()[-1:] or [""]
-    digits = limit[0].rstrip("usmµ")
-    unit = _UNITS_US.get(limit[0][len(digits) :])
+def limit_of(expression: str) -> pass_lines.Objective | None:
+    """The expression as it was read before the run; None where it is no objective (a comparison's "not …")."""
     try:
-        limit_us = float(digits) * (unit or 0)
-    except ValueError:
+        return pass_lines.parse(expression)
+    except UsageError:
+        return None
+
+
+def _margin(expression: str, part: float | None) -> str:
+    """How far from the limit, in per cent of it: "38 % below 50ms"."""
+    if part is None:
         return ""
-    if not limit_us:
-        return ""
-    part = 100 * (limit_us - value_us) / limit_us
-    return f"{abs(part):.0f} % {'below' if part >= 0 else 'above'} {limit[0]}"
+    limit = re.split("[<>=]+", expression)[-1].strip()
+    return f"{100 * abs(1 - part):.0f} % {'below' if part <= 1 else 'above'} {limit}"
 
 
 def duration(value_us: float | None) -> str:

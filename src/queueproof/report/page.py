@@ -20,6 +20,8 @@ from queueproof.report.text import count, fit, plain
 # What a template prints without a limit of its own; commands are the longest of it.
 _LONGEST: Final = 1_000
 _BRIEF: Final = 260
+# An objective's bar ends at so many times its limit; style.css puts the limit's stroke at its 1/1.5.
+_GAUGE: Final = 1.5
 
 
 def digest(script: str) -> str:
@@ -43,6 +45,7 @@ def environment() -> Environment:
         frag=lambda value: quote(plain(value)),
         seconds=lambda value: f"{value:.3f} s",
         duration=load.duration,
+        gauged=lambda part: round(100 * min(max(part, 0.0), _GAUGE) / _GAUGE, 1),
         counted=count,
         pretty=words.value,
         sources=words.sources,

@@ -21,7 +21,7 @@ from queueproof.report.timeline import Shade, said
 _ALL_TEXT: Final = 300_000
 _LEAST_TEXT, _MOST_TEXT = 120, 1_500
 # How the recorder ends a body that it cut (drive/recorder.py).
-_CUT: Final = re.compile(r"… \((\d{1,15}) characters\)\Z")
+_CUT: Final = re.compile(r"… \((more than )?(\d{1,15}) (characters|bytes)\)\Z")
 # Two sentences that share less than this part of their words are two sentences, not one with changes.
 _ALIKE: Final = 0.5
 
@@ -139,7 +139,7 @@ def _told(body: str, limit: int) -> str:
     if cut is None:
         return fit(_indented(body, limit), limit)
     kept = body[: min(limit, cut.start())]
-    return f"{fit(kept, limit)}… (cut: {int(cut[1]):,} characters in all)"
+    return f"{fit(kept, limit)}… (cut: {cut[1] or ''}{int(cut[2]):,} {cut[3]} in all)"
 
 
 def _indented(body: str, limit: int) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from queueproof.errors import CorruptRunError, UsageError
 from queueproof.evidence.run import CONTRACT, JUNIT, REPORT, RESULTS, RunDirectory
@@ -76,12 +76,28 @@ def _junit(path: Path) -> str:
     return junit(load_story(path))
 
 
-def _markdown(path: Path) -> str:
+def markdown_of(story: Story) -> str:
+    """The run for a pull request or a CI step's summary, whatever its kind."""
     from queueproof.report.markdown import markdown
 
-    story = load_story(path)
     own = _own(story)
     return str(own.markdown(story)) if own else markdown(story)
+
+
+def show(story: Story, stream: TextIO) -> None:
+    """Writes the run to a terminal or a log, whatever its kind."""
+    from queueproof.report.terminal import show as show_text
+
+    own = _own(story)
+    if own is None:
+        show_text(story, stream)
+        return
+    stream.write(own.text(story))
+    stream.flush()
+
+
+def _markdown(path: Path) -> str:
+    return markdown_of(load_story(path))
 
 
 def _text(path: Path) -> str:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import gevent.monkey
 import httptools
 
+from queueproof.contract import wire
+
 if TYPE_CHECKING:
     from queueproof.swarm.sender import Call, Sender
 
@@ -34,6 +36,7 @@ class Connection:
     __slots__ = (
         "_address",
         "_complete",
+        "_fed",
         "_head",
         "_keep",
         "_parser",
@@ -58,6 +61,7 @@ class Connection:
         self._writer: Any = None
         self._rest = memoryview(b"")  # of the request, not yet taken by the kernel
         self._head = b""
+        self._fed = 0  # bytes of the answer that is arriving
         self._parts: list[bytes] = []
         self._complete = False
         self._keep = False
@@ -196,8 +200,11 @@ class Connection:
                 self.fail(f"malformed answer: {error}")
                 return
             self._keep = False
+        self._fed += len(data)
         if self._complete:
             self._answered()
+        elif self._fed > wire.ANSWER_LIMIT:
+            self.fail(f"the answer is larger than {wire.ANSWER_LIMIT >> 20} MiB")
 
     def on_body(self, data: bytes) -> None:
         self._parts.append(data)
@@ -228,6 +235,7 @@ class Connection:
         self.call = None
         self._complete = False
         self._head = b""
+        self._fed = 0
         self._parts.clear()
         self._used = True
         if self._keep and not self._rest:

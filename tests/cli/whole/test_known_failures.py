@@ -16,10 +16,16 @@ BROKEN_TOO = "publish_state_queued"  # PUB-1, in another way
 
 
 def run(
-    server: Serving, folder: Path, *words: str, expected: str = "known.toml", chosen: tuple[str, ...] = CHOSEN
+    server: Serving,
+    folder: Path,
+    *words: str,
+    expected: str = "known.toml",
+    chosen: tuple[str, ...] = CHOSEN,
+    **more: str,
 ) -> Done:
+    """`more`: variables of the run's environment."""
     words = (*requirement(*chosen), "--expectations", expected, "--out", "run", "--junit", "junit.xml", *words)
-    return queueproof("conformance", *words, cwd=folder, env=server.env)
+    return queueproof("conformance", *words, cwd=folder, env={**server.env, **more})
 
 
 def results(folder: Path) -> dict[str, Any]:
@@ -32,7 +38,7 @@ def standings(folder: Path) -> dict[str, str]:
 
 def junit(folder: Path) -> dict[str, int]:
     root = ElementTree.parse(folder / "junit.xml").getroot()
-    return {name: int(root.get(name, "")) for name in ("failures", "errors", "skipped")}
+    return {name: sum(int(suite.get(name, "")) for suite in root) for name in ("failures", "errors", "skipped")}
 
 
 @pytest.fixture
@@ -102,11 +108,15 @@ class TestWorkflow:
 
     def test_annotations_and_the_summary_of_a_step(self, known: Path) -> None:
         """Only what is new annotates."""
+        github = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(known / "summary.md")}
         with serving(BROKEN) as server:
-            run(server, known)
-        told = queueproof("report", "run", "--format", "markdown", cwd=known)
-        assert "known failures (1)" in told.out
-        assert "New failures" not in told.out
+            ended = run(server, known, **github)
+            assert "::error" not in ended.err
+            (known / "known.toml").write_text("catalogue = 1\n")
+            assert "::error title=PUB-1::" in run(server, known, **github).err
+        first, second = (known / "summary.md").read_text().split("\n## ")
+        assert "known failures (1)" in first and "New failures" not in first
+        assert "New failures (1)" in second
 
     def test_pytest_knows_the_same_options(self, known: Path) -> None:
         with serving(BROKEN) as server:
