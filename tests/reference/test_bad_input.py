@@ -120,6 +120,15 @@ def test_a_claim_out_of_bounds_claims_nothing(api: Any, request_body: dict[str, 
     assert api.depth() == (1, 0)
 
 
+@pytest.mark.parametrize("timeout_s", [0, -5, -0.5, 0.01, 43_201, 1e300, 10**50, None, True, "60"])
+def test_an_extension_out_of_bounds_changes_nothing(api: Any, timeout_s: Any) -> None:
+    """422 with the field; the lock ends when it would have."""
+    made = api.publish()["id"]
+    [held] = api.claim(1)
+    assert _fields(api.act("extend", made, {"visibility_timeout_s": timeout_s})) == ["visibility_timeout_s"]
+    assert api.read(made)["claim_expires_at"] == held["claim_expires_at"]
+
+
 @pytest.mark.parametrize("slug", ["", "_mine", "a b", "a\n", "-a", "é", "a/b", "x" * 129, "a\u0000", 5, None])
 def test_a_slug_is_plain(api: Any, slug: Any) -> None:
     """For scopes and queues alike; a leading underscore is the server's own."""
