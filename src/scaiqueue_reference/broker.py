@@ -367,7 +367,18 @@ class Broker:
         return changed is not None
 
     async def repair(self) -> int:
-        """Puts what waits by its row and is missing in the order, as after a crash between the two; how many."""
+        """Puts what waits by its row and is missing in the order, as after a crash between the two; how many.
+
+        An order that was lost is made anew; until it is whole again, claims go by the rows.
+        """
+        name = await self.pending.rebuilding()
+        if name is not None:
+            rebuilt = 0
+            async for waiting in self.store.waiting():
+                await self.pending.put(waiting)
+                rebuilt += len(waiting)
+            await self.pending.rebuilt(name)
+            return rebuilt
         repaired = 0
         for queue_id, count in (await self.store.waiting_counts()).items():
             if await self.pending.size(queue_id) >= count:

@@ -104,6 +104,13 @@ class Documents:
             raise NotFound(kind, document_id)
         return found[0]
 
+    async def version(self, scope_id: str, kind: str, name: str, version: str) -> Document:
+        """By the pair that identifies it; raises NotFound."""
+        found = await self._store.records(Document, scope_id=scope_id, kind=kind, name=name, version=version)
+        if not found:
+            raise NotFound(kind, f"{name} {version}")
+        return found[0]
+
     async def all(self, scope_id: str, kind: str) -> list[Document]:
         """Oldest first."""
         return await self._store.records(Document, scope_id=scope_id, kind=kind)

@@ -1,6 +1,9 @@
 """What a run is aimed at: addresses as people write them, and servers that end with their harness."""
 
+import json
 import os
+import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -101,30 +104,80 @@ async def test_an_embedded_server_that_does_not_start_says_where_to_look(tmp_pat
     assert "server.log" in caught.value.hint
 
 
+PROGRAM = """
+import sys, threading
+from queueproof.drive import local
+with getattr(local, sys.argv[2])(sys.argv[1], None) as server:
+    print(server.url, flush=True)
+    if sys.argv[3] == "stay":
+        threading.Event().wait()
+"""
+
+
+def below(process: int) -> list[int]:
+    """A process's children, and theirs."""
+    children = [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    return children + [grandchild for child in children for grandchild in below(child)]
+
+
+def names(processes: list[int]) -> set[str]:
+    """What they are."""
+    return {Path(f"/proc/{process}/comm").read_text().strip() for process in processes}
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
-def test_the_embedded_server_ends_with_a_killed_harness() -> None:
-    program = (
-        "import threading\n"
-        "from queueproof.drive.local import started\n"
-        "with started('embedded', None) as target:\n"
-        "    print(target.url, flush=True)\n"
-        "    threading.Event().wait()\n"
-    )
-    harness = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+@pytest.mark.parametrize("way", ["started", "struck"])
+@pytest.mark.parametrize(("kind", "beside"), [("embedded", set()), ("services", {"mariadbd", "redis-server"})])
+def test_nothing_outlives_a_killed_harness(kind: str, beside: set[str], way: str, tmp_path: Path) -> None:
+    """Neither servers, nor what they stand on, nor, once the next one has started, their files."""
+    if beside and not (shutil.which("redis-server") and shutil.which("mariadbd", path="/usr/sbin:/usr/bin")):
+        pytest.skip("mariadbd and redis-server are not installed")
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", PROGRAM, kind, way]
+    harness = subprocess.Popen([*command, "stay"], stdout=subprocess.PIPE, env=environment)
     assert harness.stdout is not None
     with harness.stdout:
-        url = harness.stdout.readline().decode().strip()
-        children = Path(f"/proc/{harness.pid}/task/{harness.pid}/children").read_text().split()
-        servers = [os.pidfd_open(int(child)) for child in children]
+        assert harness.stdout.readline().startswith(b"http://127.0.0.1:")
+        processes = below(harness.pid)
+        assert beside <= names(processes)
+        handles = [os.pidfd_open(process) for process in processes]
         os.kill(harness.pid, signal.SIGKILL)
         harness.wait()
-    import select
+    for handle in handles:
+        assert select.select([handle], [], [], 60)[0], "a process outlived its harness"
+        os.close(handle)
+    assert handles
+    subprocess.run([*command, "go"], env=environment, check=True, stdout=subprocess.DEVNULL)
+    assert list(tmp_path.iterdir()) == []
 
-    for server in servers:
-        assert select.select([server], [], [], 20)[0], "the server outlived its harness"
-        os.close(server)
-    assert url.startswith("http://127.0.0.1:")
-    assert servers
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+def test_nothing_outlives_the_killed_holder_of_both_services(tmp_path: Path) -> None:
+    """Nor does its folder, once the next one has started."""
+    program = Path(__file__).parents[2] / "fixtures" / "stack" / "services.py"
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+
+    def hold() -> subprocess.Popen[bytes]:
+        holder = subprocess.Popen([sys.executable, str(program)], stdout=subprocess.PIPE, env=environment)
+        assert holder.stdout is not None
+        line = holder.stdout.readline()
+        if not line:
+            pytest.skip("mariadbd and redis-server are not installed")
+        assert json.loads(line)["ready"]
+        return holder
+
+    with hold() as holder:
+        processes = below(holder.pid)
+        assert names(processes) == {"mariadbd", "redis-server"}
+        handles = [os.pidfd_open(process) for process in processes]
+        holder.kill()
+    for handle in handles:
+        assert select.select([handle], [], [], 60)[0], "a service outlived its holder"
+        os.close(handle)
+    with hold() as holder:
+        assert len(list(tmp_path.iterdir())) == 1
+        holder.terminate()
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_target_that_cannot_be_started_here_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

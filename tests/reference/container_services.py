@@ -44,6 +44,14 @@ class Container:
         """SIGKILL."""
         _docker("kill", self._id)
 
+    def pause(self) -> None:
+        """SIGSTOP: connections stay, nothing is answered."""
+        _docker("pause", self._id)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        _docker("unpause", self._id)
+
     def remove(self) -> None:
         """With its data."""
         _docker("rm", "--force", "--volumes", self._id)

@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -120,6 +121,15 @@ def test_a_claim_out_of_bounds_claims_nothing(api: Any, request_body: dict[str, 
     assert api.depth() == (1, 0)
 
 
+@pytest.mark.parametrize("timeout_s", [0, -5, -0.5, 0.01, 43_201, 1e300, 10**50, None, True, "60"])
+def test_an_extension_out_of_bounds_changes_nothing(api: Any, timeout_s: Any) -> None:
+    """422 with the field; the lock ends when it would have."""
+    made = api.publish()["id"]
+    [held] = api.claim(1)
+    assert _fields(api.act("extend", made, {"visibility_timeout_s": timeout_s})) == ["visibility_timeout_s"]
+    assert api.read(made)["claim_expires_at"] == held["claim_expires_at"]
+
+
 @pytest.mark.parametrize("slug", ["", "_mine", "a b", "a\n", "-a", "é", "a/b", "x" * 129, "a\u0000", 5, None])
 def test_a_slug_is_plain(api: Any, slug: Any) -> None:
     """For scopes and queues alike; a leading underscore is the server's own."""
@@ -205,6 +215,35 @@ def test_path_tricks_are_404(api: Any, path: str) -> None:
     response = api.call("GET", path)
     assert response.status_code == 404
     assert response.json()["status"] == "error"
+
+
+@pytest.mark.parametrize("name", ["é", "\u20ac\U0001f600", "\u0000", "x" * 300])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/modules/scaiqueue/scopes/{scope}/messages/{name}",
+        "/v1/modules/scaiqueue/scopes/{scope}/schemas/{name}",
+        "/v1/modules/scaiqueue/scopes/{scope}/schemas/{name}/{name}",
+        "/v1/modules/scaiqueue/scopes/{scope}/hitl-patterns/{name}",
+        "/v1/modules/scaiqueue/scopes/{scope}/routing-rules/{name}",
+        "/v1/webhooks/{name}",
+        "/v1/webhooks/{name}/deliveries",
+    ],
+)
+def test_an_id_that_no_id_can_be_is_404(api: Any, path: str, name: str) -> None:
+    """Of every kind of resource, to be read and to be deleted."""
+    at = path.format(scope=api.scope, name=quote(name, safe=""))
+    assert api.http.get(at).status_code == 404
+    assert api.http.delete(at).status_code in (404, 405)
+
+
+def test_a_filter_that_fits_nothing_finds_nothing(api: Any) -> None:
+    """Whatever it is."""
+    api.publish(correlation_id="c")
+    for name in ("event_type", "actor_id", "correlation_id"):
+        assert api.ok("GET", f"/scopes/{api.scope}/audit", params={name: "é\u0000\U0001f600"}) == []
+    assert api.ok("GET", f"/scopes/{api.scope}/messages", params={"correlation_id": "é\u0000"}) == []
+    assert api.ok("GET", f"/scopes/{api.scope}/audit/trace/%C3%A9%00") == []
 
 
 def test_a_wrong_method_is_405(api: Any) -> None:

@@ -71,6 +71,9 @@ def test_a_schema_checks_the_bodies_of_its_type(api: Any) -> None:
     schema = {"type": "object", "required": ["id"], "properties": {"id": {"type": "integer", "minimum": 1}}}
     kept = api.ok("POST", path, {"name": "order", "version": "1", "schema": schema})
     assert api.ok("GET", f"{path}/{kept['id']}")["schema"] == schema
+    assert api.ok("GET", f"{path}/order/1")["id"] == kept["id"]
+    for other in ("order/2", "Order/1", "order/1%20"):
+        assert api.call("GET", f"{path}/{other}").status_code == 404
     api.publish({"id": 1}, type="order")
     api.publish({"nothing": 1}, type="other")
     for body, field in (({}, "body.id"), ({"id": 0}, "body.id"), ({"id": True}, "body.id"), ([], "body")):
@@ -96,6 +99,7 @@ def test_a_pattern_is_previewed_and_filled_in_at_publish(api: Any) -> None:
     spec = {"sections": sections, "timeout_s": 3600, "own": 1}
     kept = api.ok("POST", path, {"name": "review", "version": "1", "spec": spec})
     assert kept["spec"] == spec
+    assert api.ok("GET", f"{path}/review/1")["id"] == kept["id"]
     shown = api.ok("POST", f"{path}/{kept['id']}/preview", {"params": {"id": 7, "order": {"n": 1}}})["spec"]
     assert shown["sections"][0] == {"type": "context", "title": "Order 7", "content": {"n": 1}}
     missing = api.call("POST", f"{path}/{kept['id']}/preview", {"params": {"id": 7}})

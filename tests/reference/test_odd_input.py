@@ -62,6 +62,15 @@ def test_look_alike_slugs_are_different_queues(api: Any) -> None:
     assert api.call("POST", f"/scopes/{api.scope}/queues", {"slug": "jobs"}).status_code == 409
 
 
+def test_look_alike_slugs_are_different_scopes(api: Any) -> None:
+    """And each is taken by itself."""
+    stem = api.scope[-12:]
+    slugs = [f"{letters}{stem}" for letters in ("Jobs", "jobs", "JOBS", "jobs-", "jobs.", "0", "00")]
+    made = {slug: api.ok("POST", "/scopes", {"slug": slug})["id"] for slug in slugs}
+    assert len(set(made.values())) == len(made)
+    assert [api.call("POST", "/scopes", {"slug": slug}).status_code for slug in slugs] == [409] * len(slugs)
+
+
 @pytest.mark.parametrize(
     "text", ["\u0000", "a\u0000b", "\U0001f600" * 200, "\u202e", "\ufffe", "\r\n", "\\", "'\"`;--"]
 )
@@ -133,9 +142,9 @@ def _wire(api: Any) -> Iterator[socket.socket]:
         yield connection
 
 
-def _request(api: Any, body: bytes, *, length: int | None = None) -> bytes:
+def _request(api: Any, body: bytes, *, length: int | None = None, method: str = "POST") -> bytes:
     lines = [
-        f"POST /v1/modules/scaiqueue{api.at()}/messages HTTP/1.1",
+        f"{method} /v1/modules/scaiqueue{api.at()}/messages HTTP/1.1",
         "Host: x",
         f"Authorization: {api.http.headers['Authorization']}",
         "Content-Type: application/json",
@@ -157,6 +166,17 @@ def test_a_client_that_sends_byte_by_byte_is_served_and_holds_up_nobody(api: Any
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     assert answer.startswith(b"HTTP/1.1 201")
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["data"]["body"] == "slow"
+
+
+def test_a_client_that_does_not_read_its_answer_holds_up_nobody(api: Any) -> None:
+    """More than the buffers of both ends take, again and again; then it goes away without having read a byte."""
+    for _ in range(8):
+        api.publish("x" * (2 * 1024 * 1024))
+    request = _request(api, b"", method="GET").replace(b"Connection: close\r\n", b"")
+    with _wire(api) as connection:
+        connection.sendall(request * 4)
+        for _ in range(20):
+            assert api.try_publish(body="quick").status_code == 201
 
 
 def test_what_was_never_sent_to_its_end_is_not_stored(api: Any) -> None:

@@ -2,9 +2,14 @@
 
 import asyncio
 import uuid
+from contextlib import suppress
 from typing import Any
 
+import pytest
+from redis.asyncio import Redis
+
 from scaiqueue_reference.message import Waiting
+from scaiqueue_reference.pending import PendingAway
 from scaiqueue_reference.pending.memory import MemoryPending
 from scaiqueue_reference.pending.redis import RedisPending
 
@@ -49,6 +54,12 @@ async def test_a_forgotten_queue_is_empty() -> None:
     assert await _take(pending) == []
 
 
+async def _rebuild(pending: RedisPending) -> None:
+    name = await pending.rebuilding()
+    if name is not None:
+        await pending.rebuilt(name)
+
+
 async def test_calls_of_redis_that_come_together_keep_apart_what_each_asked(services: Any) -> None:
     """Puts, takes and frees of two queues at once: each take gets its own queue's next ones, nothing comes twice."""
     now_us = 1_000
@@ -56,6 +67,7 @@ async def test_calls_of_redis_that_come_together_keep_apart_what_each_asked(serv
     one, two = f"q-{uuid.uuid4()}", f"q-{uuid.uuid4()}"
     names = {queue: [f"{queue}-{n:02}" for n in range(12)] for queue in (one, two)}
     try:
+        await _rebuild(pending)
         puts = [[Waiting(name, queue, n, 0)] for queue in (one, two) for n, name in enumerate(names[queue])]
         hidden = Waiting(f"{one}-late", one, -1, now_us + 500)
         await asyncio.gather(*map(pending.put, puts), pending.put([hidden]))
@@ -75,3 +87,57 @@ async def test_calls_of_redis_that_come_together_keep_apart_what_each_asked(serv
         await pending.forget(one)
         await pending.forget(two)
         await pending.close()
+
+
+async def test_nothing_is_taken_from_an_order_with_gaps(services: Any) -> None:
+    """After Redis has lost it, until everything was put again; what is lost meanwhile makes that void."""
+    pending = RedisPending(services.redis_url, lambda: 1_000)
+    emptied = Redis.from_url(services.redis_url)
+    queue = f"q-{uuid.uuid4()}"
+    try:
+        await emptied.flushall()
+        await pending.put([Waiting("newer", queue, 2, 0)])
+        with pytest.raises(PendingAway):
+            await pending.take(queue, 1, 1_000, 1_000)
+        name = await pending.rebuilding()
+        assert name == await pending.rebuilding(), "another process joins in"
+        await emptied.flushall()
+        await pending.rebuilt(str(name))
+        with pytest.raises(PendingAway):
+            await pending.take(queue, 1, 1_000, 1_000)
+        await pending.put([Waiting("older", queue, 1, 0), Waiting("newer", queue, 2, 0)])
+        await _rebuild(pending)
+        assert await pending.rebuilding() is None
+        assert [waiting.id for waiting in await pending.take(queue, 2, 1_000, 1_000)] == ["older", "newer"]
+    finally:
+        await pending.forget(queue)
+        await pending.close()
+        await emptied.aclose()
+
+
+async def test_who_could_not_put_something_tells_the_others(services: Any) -> None:
+    """Redis has lost nothing here: only this process could not reach it for a moment."""
+    here, there = (RedisPending(services.redis_url, lambda: 1_000) for _ in range(2))
+    queue = f"q-{uuid.uuid4()}"
+    try:
+        await _rebuild(there)
+        assert await there.take(queue, 1, 1_000, 1_000) == []
+        services.redis.pause()
+        try:
+            with pytest.raises(PendingAway):
+                await here.put([Waiting("older", queue, 1, 0)])
+        finally:
+            services.redis.resume()
+        while True:  # it leaves Redis alone for a moment
+            with suppress(PendingAway):
+                await here.put([Waiting("newer", queue, 2, 0)])
+                break
+            await asyncio.sleep(0.05)
+        with pytest.raises(PendingAway):
+            await there.take(queue, 1, 1_000, 1_000)
+        await _rebuild(here)
+        assert await there.rebuilding() is None
+    finally:
+        await here.forget(queue)
+        await here.close()
+        await there.close()

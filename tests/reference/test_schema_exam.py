@@ -19,10 +19,14 @@ NOT_HERE = {"disable_module"}  # it would shut the door for all that follow; tes
 STATUSES = {200, 201, 401, 404, 405, 409, 413, 415, 422}
 
 
-@pytest.fixture(scope="module")
-def target(running: Callable[..., Any]) -> Iterator[Any]:
-    """An embedded server of this module's own, and a client of it."""
-    with running() as server:
+@pytest.fixture(scope="module", params=["embedded", "stack"])
+def target(request: pytest.FixtureRequest, running: Callable[..., Any]) -> Iterator[Any]:
+    """A server of this module's own over either kind of store, and a client of it."""
+    options: list[str] = []
+    if request.param == "stack":
+        services = request.getfixturevalue("services")
+        options = ["--database", services.database_url, "--redis", services.redis_url]
+    with running(*options) as server:
         headers = {"Authorization": f"Bearer {server.keys['all']}"}
         with httpx.Client(base_url=server.url, headers=headers, timeout=30) as http:
             yield http
@@ -47,8 +51,8 @@ def _places(http: httpx.Client) -> dict[str, str]:
     }
 
 
-def _document(http: httpx.Client, operation: str, place: str) -> str:
-    """A document of the kind that the operation is about."""
+def _document(http: httpx.Client, operation: str, place: str) -> dict[str, str]:
+    """A document of the kind that the operation is about: its id, name and version."""
     spec = {"sections": [{"type": "context", "title": "{{a}}", "content": ""}]}
     for word, path, fields in (
         ("schema", "schemas", {"version": "1", "schema": {}}),
@@ -56,8 +60,8 @@ def _document(http: httpx.Client, operation: str, place: str) -> str:
         ("", "hitl-patterns", {"version": "1", "spec": spec}),
     ):
         if word in operation:
-            made = http.post(f"{place}/{path}", json={"name": uuid.uuid4().hex, **fields})
-            return str(made.json()["data"]["id"])
+            made = http.post(f"{place}/{path}", json={"name": uuid.uuid4().hex, **fields}).json()["data"]
+            return {"document_id": made["id"], "name": made["name"], "version": made.get("version", "")}
     raise AssertionError("unreachable")
 
 
@@ -81,8 +85,8 @@ def test_no_request_is_a_500(target: httpx.Client) -> None:
 
 def _examine(http: httpx.Client, operation: Any, name: str, mode: GenerationMode, seen: set[int]) -> None:
     places = _places(http)
-    if "{document_id}" in operation.path:
-        places["document_id"] = _document(http, name, f"{BASE}/scopes/{places['scope_id']}")
+    if "{document_id}" in operation.path or "{name}" in operation.path:
+        places |= _document(http, name, f"{BASE}/scopes/{places['scope_id']}")
 
     @settings(
         max_examples=EXAMPLES,

@@ -1,10 +1,15 @@
 """The stack without Redis, without agents of its own, with two workers (what is killed: test_crash.py)."""
 
+import asyncio
 import contextlib
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from redis import Redis
+
+from scaiqueue_reference.clock import Clock
+from scaiqueue_reference.store.mariadb import MariaDBStore
 
 
 def test_without_redis_the_rows_decide(running: Callable[..., Any], client: Any, services: Any) -> None:
@@ -24,6 +29,45 @@ def test_without_redis_the_rows_decide(running: Callable[..., Any], client: Any,
                 taken += [message["id"] for message in api.claim(1)]
             assert sorted(taken) == sorted(made[2:])
             assert api.claim(10) == []
+
+
+async def test_those_that_start_at_once_say_nothing(services: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """One brings the database up to date, the others wait for it; none has anything to complain about."""
+    for _ in range(2):  # the second time everything is there already
+        stores = [MariaDBStore(services.database_url, Clock()) for _ in range(3)]
+        await asyncio.gather(*(store.open() for store in stores))
+        for store in stores:
+            await store.close()
+    assert caplog.records == []
+
+
+def test_the_order_holds_while_it_is_rebuilt(
+    running: Callable[..., Any], client: Any, services: Any, worker: Callable[..., Any]
+) -> None:
+    """A new, empty Redis knows the newest message first: until the worker has put the older ones, the rows decide."""
+    options = ["--database", services.database_url, "--redis", services.redis_url]
+    with running(*options, "--role", "api") as server, Redis.from_url(services.redis_url) as redis:
+        api = client(server)
+        with api.http:
+            api.new_scope()
+            api.new_queue()
+            made = [api.publish(n)["id"] for n in range(20)]
+            services.redis.kill()
+            services.redis.start()
+            while not _size(redis, api.queue):  # until the server has found it again
+                made.append(api.publish(0)["id"])
+            assert _size(redis, api.queue) < len(made)
+            taken = [api.claim(1)[0]["id"] for _ in range(3)]
+            with worker(*options):
+                while _size(redis, api.queue) < len(made) - len(taken):
+                    taken += [message["id"] for message in api.claim(1)]
+                while more := api.claim(7):
+                    taken += [message["id"] for message in more]
+            assert taken == made
+
+
+def _size(redis: "Redis", queue: str) -> int:
+    return int(redis.zcard(f"scaiqueue:pending:{queue}"))
 
 
 def test_a_database_without_redis_is_enough(running: Callable[..., Any], client: Any, services: Any) -> None:

@@ -7,6 +7,7 @@ machine, on free ports and in a temporary folder. stack: two API processes and a
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -31,6 +32,7 @@ STOP_WITHIN_S = 15.0
 # The first start of a stack pulls two images.
 PULLED_WITHIN_S = 600.0
 API_PROCESSES = 2
+_ROWS = "queueproof-rows-"  # + process id + "-" + a random part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +91,7 @@ def struck(kind: str, log: Path | None) -> Iterator[Server]:
     with contextlib.ExitStack() as stack:
         handles: dict[str, Handle] = {}
         if kind == "embedded":
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="queueproof-"))
+            folder = stack.enter_context(_rows())
             arguments = ["--database", f"sqlite:///{folder}/queue.db"]
         else:
             if kind == "stack":
@@ -106,6 +108,21 @@ def struck(kind: str, log: Path | None) -> Iterator[Server]:
         keys = dict(server.ready["keys"])
         server.command[server.command.index("--port") + 1] = str(urlsplit(server.ready["url"]).port)
         yield Server(url=server.ready["url"], key=keys.pop("all"), keys=keys, handles=handles)
+
+
+@contextlib.contextmanager
+def _rows() -> Iterator[str]:
+    """A folder for the rows of a server that is killed and started again; what a killed harness left goes first."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_ROWS}*"):
+        owner = left.name.removeprefix(_ROWS).partition("-")[0]
+        try:
+            os.kill(int(owner), 0)
+        except ProcessLookupError:
+            shutil.rmtree(left, ignore_errors=True)
+        except (ValueError, OSError):  # no folder of ours, or another user's process
+            continue
+    with tempfile.TemporaryDirectory(prefix=f"{_ROWS}{os.getpid()}-") as folder:
+        yield folder
 
 
 class Child(Handle):

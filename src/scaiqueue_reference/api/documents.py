@@ -90,6 +90,12 @@ class DocumentHandlers:
         """One of them."""
         return Result(_view(await self._find(call)))
 
+    async def read_version(self, call: Call) -> Result:
+        """The one of that name and version."""
+        await self._places.owned(call.tenant, call.params["scope_id"])
+        name, version = call.params["name"], call.params["version"]
+        return Result(_view(await self._documents.version(call.params["scope_id"], call.params["kind"], name, version)))
+
     async def delete(self, call: Call) -> Result:
         """The id of what was deleted."""
         scope = await self._places.scope(call.tenant, call.params["scope_id"])

@@ -167,6 +167,9 @@ def _documents(documents: DocumentHandlers) -> list[Endpoint]:
             _row(f"read_{kind}", "GET", one, VIEW, documents.read, fixed=fixed),
             _row(f"delete_{kind}", "DELETE", one, MANAGE, documents.delete, fixed=fixed),
         ]
+        if kind != RULE:
+            named = f"{path}/{{name}}/{{version}}"
+            table.append(_row(f"read_{kind}_version", "GET", named, VIEW, documents.read_version, fixed=fixed))
     preview = "/scopes/{scope_id}/hitl-patterns/{document_id}/preview"
     rule = "/scopes/{scope_id}/routing-rules/{document_id}"
     table.append(

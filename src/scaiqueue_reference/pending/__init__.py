@@ -40,3 +40,9 @@ class Pending(Protocol):
 
     async def missing(self, waiting: Sequence[Waiting]) -> list[Waiting]:
         """Those of `waiting` that it does not hold."""
+
+    async def rebuilding(self) -> str | None:
+        """The name of the rebuilding that is due, None while nothing is known to be missing; until then takes raise."""
+
+    async def rebuilt(self, name: str) -> None:
+        """Everything that waits was put since `rebuilding` gave this name; void if more was lost meanwhile."""

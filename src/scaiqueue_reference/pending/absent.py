@@ -1,5 +1,6 @@
 """No pending order at all: the rows alone decide, which is slower and always right."""
 
+import sys
 from collections.abc import Sequence
 
 from scaiqueue_reference.message import Waiting
@@ -28,7 +29,13 @@ class AbsentPending:
         return None
 
     async def size(self, queue_id: str) -> int:
-        raise PendingAway
+        return sys.maxsize  # nothing is ever missing in what is never asked
+
+    async def rebuilding(self) -> str | None:
+        return None
+
+    async def rebuilt(self, name: str) -> None:
+        return None
 
     async def missing(self, waiting: Sequence[Waiting]) -> list[Waiting]:
         return []

@@ -65,5 +65,11 @@ class MemoryPending:
         known = {key for order in self._orders.values() for _, key, _ in (*order.ready, *order.hidden)}
         return [message for message in waiting if message.id not in known]
 
+    async def rebuilding(self) -> str | None:
+        return None
+
+    async def rebuilt(self, name: str) -> None:
+        return None
+
     async def forget(self, queue_id: str) -> None:
         self._orders.pop(queue_id, None)

@@ -1,10 +1,13 @@
 """The pending order in Redis, for many processes: a sorted set a queue, and a claim lock a message.
 
 Redis is asked, never trusted: a claim counts only when the row agrees. So what Redis forgets is repaired, what it
-remembers wrongly is refused, and when it is away the rows alone decide.
+remembers wrongly is refused, and when it is away the rows alone decide. They also do while the order has gaps, after a
+restart or a put that failed: else what is newer and was put since would be claimed before what is older and missing.
 """
 
-from collections.abc import Callable, Sequence
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -15,12 +18,19 @@ from scaiqueue_reference.pending.redis_link import PREFIX, RedisLink
 
 _MOVED = 1_000  # hidden messages that one claim may reveal
 
-# KEYS: for each take ready, hidden. ARGV: prefix of the locks, most to reveal; for each take now, how many, lock in ms.
+# Its value is _WHOLE while everything that waits stands in the order, otherwise the name of the rebuilding under way.
+# It goes with whatever else Redis loses.
+_STATE = f"{PREFIX}:order"
+_WHOLE = "whole"
+
+# KEYS: the order's state; for each take ready, hidden. ARGV: prefix of the locks, most to reveal; for each take now,
+# how many, lock in ms.
 # A hidden member is "score:id": the score stays text, because a number would lose digits on its way through Lua.
 _TAKE = """
+if redis.call('GET', KEYS[1]) ~= 'whole' then return false end
 local answers = {}
-for number = 1, #KEYS / 2 do
-  local ready, hidden = KEYS[2 * number - 1], KEYS[2 * number]
+for number = 1, (#KEYS - 1) / 2 do
+  local ready, hidden = KEYS[2 * number], KEYS[2 * number + 1]
   local now, wanted, lock_ms = ARGV[3 * number], tonumber(ARGV[3 * number + 1]), ARGV[3 * number + 2]
   local due = redis.call('ZRANGEBYSCORE', hidden, '-inf', now, 'LIMIT', 0, ARGV[2])
   for _, member in ipairs(due) do
@@ -50,6 +60,9 @@ if redis.call('ZREM', KEYS[2], ARGV[2] .. ':' .. ARGV[1]) == 1 then
 end
 """
 
+# KEYS: the order's state. ARGV: the name of a rebuilding.
+_END = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], 'whole') end"
+
 _MOST_FREED = 500  # locks that wait for a put where none comes
 
 # Ids in one command; what is more is put by the next.
@@ -70,6 +83,10 @@ class RedisPending(RedisLink):
         super().__init__(url)
         self._script = self._redis.register_script(_TAKE)
         self._move = self._redis.register_script(_MOVE)
+        self._end = self._redis.register_script(_END)
+        self._gaps = 0  # times that something could not be put
+        self._admitted = 0  # of them, those that Redis has been told
+        self._admitting = asyncio.Lock()
         self._now_us = now_us
         # The driver costs several times what Redis does: calls that come together are one command.
         self._puts: Batcher[Sequence[Waiting], None] = Batcher(self._put, weight=len, capacity=_LARGEST_PUT)
@@ -105,23 +122,44 @@ class RedisPending(RedisLink):
             pipeline.zadd(_ready(queue_id), scores)
         for queue_id, times in hidden.items():
             pipeline.zadd(_hidden(queue_id), times)
-        await self._ask(pipeline.execute)
+        await self._told(pipeline.execute)
         return [None] * len(batch)
+
+    async def _told(self, order: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await self._admit()
+            await self._ask(order)
+        except PendingAway:
+            self._gaps += 1
+            raise
+
+    async def _admit(self) -> None:
+        """Says first that the order has a gap, when it has one: no process takes from it then until it is rebuilt."""
+        if self._admitted == self._gaps:
+            return
+        async with self._admitting:
+            gaps = self._gaps
+            if self._admitted < gaps:
+                await self._ask(lambda: self._redis.delete(_STATE))
+                self._admitted = gaps
 
     async def move(self, message: Waiting, former_score: int) -> None:
         keys = [_ready(message.queue_id), _hidden(message.queue_id)]
         arguments: list[str | int] = [message.id, former_score, message.score, message.visible_us]
-        await self._ask(lambda: self._move(keys=keys, args=arguments))
+        await self._told(lambda: self._move(keys=keys, args=arguments))
 
     async def take(self, queue_id: str, limit: int, now_us: int, lock_us: int) -> list[Waiting]:
         return await self._takes.submit(_Take(queue_id, limit, now_us, lock_us))
 
     async def _take(self, takes: Sequence[_Take]) -> Sequence[list[Waiting]]:
-        keys = [key for take in takes for key in (_ready(take.queue_id), _hidden(take.queue_id))]
+        await self._admit()
+        keys = [_STATE, *(key for take in takes for key in (_ready(take.queue_id), _hidden(take.queue_id)))]
         arguments: list[str | int] = [f"{PREFIX}:lock:", _MOVED]
         for take in takes:
             arguments += [take.now_us, take.limit, max(1, take.lock_us // 1000)]
         answers = await self._ask(lambda: self._script(keys=keys, args=arguments))
+        if answers is None:
+            raise PendingAway("the order is being rebuilt")
         return [
             [Waiting(key, take.queue_id, int(float(score)), 0) for key, score in zip(*[iter(taken)] * 2, strict=True)]
             for take, taken in zip(takes, answers, strict=True)
@@ -150,6 +188,18 @@ class RedisPending(RedisLink):
         scores = await self._ask(pipeline.execute)
         found = zip(waiting, scores[::2], scores[1::2], strict=True)
         return [message for message, ready, hidden in found if ready is None and hidden is None]
+
+    async def rebuilding(self) -> str | None:
+        await self._admit()
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.set(_STATE, str(uuid.uuid4()), nx=True)
+        pipeline.get(_STATE)
+        _, state = await self._ask(pipeline.execute)
+        return None if state == _WHOLE else state
+
+    async def rebuilt(self, name: str) -> None:
+        await self._admit()
+        await self._ask(lambda: self._end(keys=[_STATE], args=[name]))
 
 
 def _ready(queue_id: str) -> str:

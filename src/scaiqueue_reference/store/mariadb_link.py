@@ -22,6 +22,7 @@ BEGIN: Statement = ("BEGIN", ())
 COMMIT: Statement = ("COMMIT", ())
 
 _DEADLOCK = (1213, 1205, 1020)  # the other side went first: the same work succeeds when tried again
+_BEYOND_ASCII = 1267  # a text compared with a column that holds ASCII alone: no row can equal it
 _TRIES = 5
 _CONNECTIONS = 8
 _CONNECT_TIMEOUT_S = 3
@@ -41,7 +42,12 @@ class Cursor:
     async def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[Row]:
         """The rows that a statement gives."""
         async with self._connection.cursor() as cursor:
-            await cursor.execute(statement, tuple(parameters))
+            try:
+                await cursor.execute(statement, tuple(parameters))
+            except Error as error:
+                if _code(error) == _BEYOND_ASCII:
+                    return []
+                raise
             return list(await cursor.fetchall())
 
     async def run(self, statement: str, parameters: Sequence[object] = ()) -> int:

@@ -186,7 +186,9 @@ def _all(where: Mapping[str, object]) -> str:
 
 
 async def _run_steps(cursor: Cursor) -> None:
-    await cursor.run("CREATE TABLE IF NOT EXISTS schema_version (version INT NOT NULL) ENGINE=InnoDB")
+    # asked first: IF NOT EXISTS would be told as a warning at every start but the first
+    if not await cursor.rows("SHOW TABLES LIKE 'schema\\_version'"):
+        await cursor.run("CREATE TABLE schema_version (version INT NOT NULL) ENGINE=InnoDB")
     rows = await cursor.rows("SELECT MAX(version) FROM schema_version")
     version = int(rows[0][0] or 0)
     if version > len(schema.MARIADB):
