@@ -11,7 +11,7 @@ from queueproof.contract import wire
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.client import Exchange
 from queueproof.drive.outcomes import Disturbed, NotSupported
-from queueproof.drive.queue import Delivery, Message, Queue
+from queueproof.drive.queue import BACKOFF_S, Delivery, Message, Queue
 
 S = 1_000_000_000  # ns
 PUBLISHERS, CONSUMERS = 4, 3
@@ -96,7 +96,7 @@ async def complete(book: Account, delivery: Delivery) -> None:
 
 
 async def drain(case: Case, book: Account) -> None:
-    """Claims and completes until everything is settled, or nothing has come for longer than any lock can last."""
+    """Claims and completes until all is settled, or nothing has come for longer than a lock or a backoff lasts."""
     quiet_ns = time.monotonic_ns()
     while book.missing:
         deliveries = await claim(book, 10)
@@ -106,7 +106,7 @@ async def drain(case: Case, book: Account) -> None:
             quiet_ns = time.monotonic_ns()
             continue
         now_ns = time.monotonic_ns()
-        if now_ns > max(quiet_ns, book.over_ns) + round(2 * case.world.bound_s * S):
+        if now_ns > max(quiet_ns, book.over_ns) + round(max(BACKOFF_S, 2 * case.world.bound_s) * S):
             break
         await asyncio.sleep(book.queue.pause_s())
     if book.missing:

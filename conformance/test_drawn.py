@@ -14,14 +14,14 @@ from queueproof.drive.delivery import double_hold
 from queueproof.drive.optional import DeadLetters, dead_letter_queue, queue_with, tolerated
 from queueproof.drive.outcomes import UNDOCUMENTED, Blocked, Disturbed, Inconclusive, NotSupported
 from queueproof.drive.plans import drawn
-from queueproof.drive.queue import Delivery, Message, Queue
+from queueproof.drive.queue import BACKOFF_S, Delivery, Message, Queue
 from queueproof.evidence.digest import same_json
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
 S = 1_000_000_000  # ns
-HOLD_S = 120
+HOLD_S = 60
 DELAYS_S = (120, 3600, 30 * 86_400)
 CLOCKS_S = 30.0  # the difference of two clocks is not known better for certain
 BODIES, DEEP, CHAIN = 30, 150, 45
@@ -301,7 +301,8 @@ async def spent(queue: Queue, message: Message) -> bool:
         if wire.state(row) not in {"pending", "claimed"} or row.get("queue_id", queue.id) != queue.id:
             return True
     try:
-        delivery = await queue.take_one(message, timeout_s=HOLD_S, root=UNDOCUMENTED)
+        wait_s = BACKOFF_S if message in queue.latest else None
+        delivery = await queue.take_one(message, timeout_s=HOLD_S, root=UNDOCUMENTED, within_s=wait_s)
     except Blocked as end:
         if end.root != UNDOCUMENTED:
             raise

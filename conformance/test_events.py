@@ -9,7 +9,7 @@ from queueproof.drive.asking import holds
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.hooks import Receiver, reachable, webhook
 from queueproof.drive.optional import queue_with
-from queueproof.drive.queue import Delivery, Message, Queue
+from queueproof.drive.queue import BACKOFF_S, Delivery, Message, Queue
 from queueproof.evidence.digest import same_json
 
 HOLD_S = 60
@@ -33,14 +33,15 @@ async def event_of(
         of_it = (e for e in receiver.events if holds(e, message.id) or _chained(e, message))
         return next((event for event in of_it if event.get("event_type") == kind), None)
 
-    found: dict[str, Any] | None = await case.eventually(look, lambda event: event is not None, within_s=EVENT_WITHIN_S)
+    within_s = EVENT_WITHIN_S + (BACKOFF_S if meanwhile is not None else 0.0)
+    found: dict[str, Any] | None = await case.eventually(look, lambda event: event is not None, within_s=within_s)
     if found is None:
         reachable(case)
     case.require(
         found is not None,
         f"no {kind} came for a message",
         expected=f"an event that names {message.id} or its correlation_id",
-        seen=f"{len(receiver.events)} other events in {EVENT_WITHIN_S:g} s",
+        seen=f"{len(receiver.events)} other events in {within_s:g} s",
         evidence=(message.publish, case.exchanges[-1]),
         liveness=True,
     )

@@ -13,14 +13,12 @@ from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.client import Exchange
 from queueproof.drive.optional import DeadLetters, dead_letter_queue, queue_with
 from queueproof.drive.outcomes import Blocked, Disturbed, Inconclusive, NotSupported, Violation
-from queueproof.drive.queue import Delivery, Message, Queue
+from queueproof.drive.queue import BACKOFF_S, Delivery, Message, Queue
 from queueproof.evidence.digest import same_json
 
 S = 1_000_000_000  # ns
 # Longer than every wait here: what comes back was given back, and did not lapse.
 HOLD_S = 60
-# The longest backoff is not documented: so long may a failed message take to come back.
-BACKOFF_S = 20.0
 # A backoff shorter than this cannot be told from none over a network.
 AT_ONCE_S = 0.1
 RETRIES = 2

@@ -12,7 +12,7 @@ from queueproof.drive.asking import ask
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.optional import change, tolerated
 from queueproof.drive.outcomes import UNDOCUMENTED, Disturbed, NotSupported, Violation
-from queueproof.drive.queue import Delivery, Message, Queue
+from queueproof.drive.queue import BACKOFF_S, Delivery, Message, Queue
 from queueproof.evidence.digest import same_json
 
 S = 1_000_000_000  # ns
@@ -81,7 +81,7 @@ async def test_batches_are_as_many_singles(case: Case) -> None:
     Two queues are filled alike, with and without labels and keys, large and small; one is emptied one by one, the
     other in batches smaller and larger than what waits.
     """
-    shapes: list[dict[str, Any]] = [{"labels": {"n": "1"}}, {"labels": None}, {}, {"labels": {"m": "é"}}]
+    shapes: list[dict[str, Any]] = [{"labels": {"n": "1"}}, {"labels": None}, {}, {"labels": {"m": "2"}}]
     shapes += [{"labels": None, "type": "qp.other"}, {"priority": None}, {}, {"labels": {}}]
     shapes += [{"body": _padded(letter)} for letter in "vwxyz"]
     told: list[list[Any]] = []
@@ -106,7 +106,7 @@ async def test_batches_are_as_many_singles(case: Case) -> None:
                 seen=f"attempts {delivery.attempts!r} and body {spell(delivery.body, 120)}",
                 evidence=(message.publish, delivery.claim),
             )
-        told.append([found[message].item.get("labels") or {} for message in messages])
+        told.append([labels_of(found[message], "n", "m", "qp") for message in messages])
     case.require(
         same_json(*told),
         "batches hand out other labels than single claims",
@@ -114,6 +114,12 @@ async def test_batches_are_as_many_singles(case: Case) -> None:
         seen=spell(told[1]),
         evidence=[],
     )
+
+
+def labels_of(delivery: Delivery, *names: str) -> dict[str, Any]:
+    """Those of the delivery's labels that are ours; a server may add some of its own."""
+    labels = delivery.item.get("labels") or {}
+    return {name: labels[name] for name in names if name in labels} if isinstance(labels, dict) else {"": labels}
 
 
 @proves("SAME-2")
@@ -163,7 +169,7 @@ async def test_a_replay_changes_nothing(case: Case) -> None:
     )
     with_release = await released(queue, seen[-1])
     if with_release and not queue.unsettled:
-        last = await queue.take_one(first, timeout_s=HOLD_S, root="VIS-6")
+        last = await queue.given_back(first, timeout_s=HOLD_S)
         if isinstance(seen[-1].attempts, int):
             grown = (seen[-1].attempts, seen[-1].attempts + 1)
             case.require(
@@ -216,18 +222,19 @@ async def test_a_pause_and_a_resume_change_nothing(case: Case) -> None:
     Messages that wait, that were handed out before, and one that is held: all as before after three pauses.
     """
     queue = await case.lasting_queue()
-    held, back, *fresh = [await queue.publish(labels={"n": str(number)}) for number in range(6)]
+    held, back = [await queue.publish(labels={"n": str(number)}) for number in range(2)]
     hold = await queue.take_one(held, timeout_s=HOLD_S)
     for _ in range(2):
-        once = await queue.take_one(back, timeout_s=HOLD_S, root="VIS-6")
+        once = await queue.given_back(back, timeout_s=HOLD_S)
         if not await released(queue, once):
             raise NotSupported("release is not there, so that no message can have been handed out before")
+    fresh = [await queue.publish(labels={"n": str(number)}) for number in range(2, 6)]
     messages = [held, back, *fresh]
     before = {"rows": await rows(queue, messages), "counters": await counters(queue)}
     for _ in range(3):
         await paused_and_resumed(case, queue, for_s=0.0)
     late = await changed(case, queue, messages, before, "a pause and a resume")
-    found = await queue.take(back, *fresh, timeout_s=HOLD_S, root="LIFE-5")
+    found = await queue.take(back, *fresh, timeout_s=HOLD_S, root="LIFE-5", within_s=BACKOFF_S)
     queue.holding(hold)
     again = [delivery for delivery in found if delivery.message is held]
     case.require(
@@ -301,7 +308,7 @@ async def test_a_claim_and_a_release_change_only_the_attempts(case: Case) -> Non
     short_s = case.world.dialect.timeout_s
     shown: list[Delivery] = []
     for number in range(3):
-        delivery = await queue.take_one(message, timeout_s=short_s, root="VIS-6")
+        delivery = await queue.given_back(message, timeout_s=short_s)
         if number == 2:
             with contextlib.suppress(NotSupported):
                 await queue.act("extend", delivery, root="VIS-5", visibility_timeout_s=HOLD_S)
@@ -322,10 +329,10 @@ async def test_a_claim_and_a_release_change_only_the_attempts(case: Case) -> Non
             evidence=[message.publish, *(delivery.claim for delivery in shown)],
             liveness=True,
         )
-    last = await queue.take_one(message, timeout_s=HOLD_S, root="VIS-6")
+    last = await queue.given_back(message, timeout_s=HOLD_S)
     shown.append(last)
     for earlier, later in itertools.pairwise(shown):
-        contents = same_json(later.body, message.body) and (later.item.get("labels") or {}) == {"a": "b"}
+        contents = same_json(later.body, message.body) and labels_of(later, "a") == {"a": "b"}
         case.require(
             contents,
             "a claim and a release changed the contents",

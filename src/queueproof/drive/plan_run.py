@@ -14,10 +14,10 @@ from queueproof.drive.optional import DeadLetters, change, dead_letter_queue
 from queueproof.drive.outcomes import UNDOCUMENTED, Blocked, Disturbed, Inconclusive, NotSupported
 from queueproof.drive.plan_book import Book, Broken, Entry
 from queueproof.drive.plans import KINDS, Phase, Plan, Step
-from queueproof.drive.queue import EMPTY_IN_A_ROW, UNAVAILABLE
+from queueproof.drive.queue import BACKOFF_S, EMPTY_IN_A_ROW, UNAVAILABLE
 from queueproof.evidence.operation import Result
 
-LONG_HOLD_S = 120  # outlasts every plan
+QUICKSTART_HOLD_S = 60
 SHORT_DELAY_S = 2
 LONG_DELAY_S = 3600
 A_KILOBYTE = "0123456789abcdef" * 64
@@ -104,13 +104,16 @@ class PlanRun:
             case "publish":
                 await self._publish(step)
             case "claim":
-                await self._claim(step.size, LONG_HOLD_S if step.long else self.short_s, position, step.told())
+                await self._claim(step.size, self._hold_s(step), position, step.told())
             case "pause" | "resume":
                 await self._move(step.verb)
             case "replay" | "conflict" if entry is not None and entry.keyed and "done" not in entry.states:
                 await self._again(entry, step.verb)
             case "complete" | "fail" | "release" | "extend" if entry is not None and entry.surely_held:
                 await self._settle(entry, step)
+
+    def _hold_s(self, step: Step) -> int:
+        return self.case.world.dialect.long_hold_s if step.long else self.short_s
 
     # ── steps ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -164,7 +167,15 @@ class PlanRun:
         return tiers.index(priority["tier"]), -priority["score"]
 
     async def _claim(self, size: int, hold_s: float, position: int = -1, told: str = "") -> int:
-        claim = await self.queue.claim(size, hold_s)
+        try:
+            claim = await self.queue.claim(
+                size, hold_s, refused=UNDOCUMENTED if hold_s > QUICKSTART_HOLD_S else "CLAIM-1"
+            )
+        except Blocked as end:
+            if end.root != UNDOCUMENTED:
+                raise
+            hold_s = self.case.world.dialect.long_hold_s = QUICKSTART_HOLD_S
+            claim = await self.queue.claim(size, hold_s)
         met = [e for d in claim.deliveries if (e := self.book.of(d.message)) is not None]
         names = ", ".join(f"{e.name} (attempts {d.attempts})" for e, d in zip(met, claim.deliveries, strict=False))
         if told:
@@ -222,7 +233,7 @@ class PlanRun:
             )  # fmt: skip
 
     async def _settle(self, entry: Entry, step: Step) -> None:
-        verb, hold_s = step.verb, LONG_HOLD_S if step.long else self.short_s
+        verb, hold_s = step.verb, self._hold_s(step)
         if verb in self.absent:
             return
         certain_ns, latest = entry.certain_ns, entry.latest
@@ -272,7 +283,7 @@ class PlanRun:
             await asyncio.sleep(left + 0.2)
 
     def _is_short(self, entry: Entry) -> bool:
-        return entry.over_ns < time.monotonic_ns() + round(LONG_HOLD_S / 2 * S)
+        return entry.over_ns < time.monotonic_ns() + round(self.case.world.dialect.long_hold_s / 2 * S)
 
     async def _audit(self) -> None:
         """The rows, as the queue's list shows them, and its counters, against what is certain."""
@@ -369,9 +380,10 @@ class PlanRun:
         return [entry for entry in due if "held" not in entry.states or now_ns > entry.over_ns]
 
     async def _drain(self) -> None:
-        end, empty = time.monotonic() + SHORT_DELAY_S + self.case.world.bound_s, 0
+        begun, empty = time.monotonic(), 0
         while missing := self._missing():
-            last = time.monotonic() > end
+            backoff_s = BACKOFF_S if any(entry.returned_by == "release" for entry in missing) else 0.0
+            last = time.monotonic() > begun + SHORT_DELAY_S + self.case.world.bound_s + backoff_s
             found = await self._claim(10, self.short_s)
             for entry in list(self.book.entries.values()):
                 if entry.surely_held:

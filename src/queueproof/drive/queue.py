@@ -35,11 +35,13 @@ CONTROL_CLAIMS = 20
 # Where holds do not hold, the same messages come without an end; that accuses nobody, and ends the waiting.
 OTHERS_AT_MOST = 100
 LONG_HOLD_S = 60
+# How long a backoff may be is not documented, whether of a fail or of a release: so long may what was given back take.
+BACKOFF_S = 20.0
 # A queue that dead-letters what lapses hands a message out this often at least (a cap of one retry would be odd).
 LAPSES_ALLOWED = 2
 # For a lost claim's hold to lapse a case waits this long; beyond it a new start is quicker.
 LONGEST_UNSURE_S = 6
-__all__ = ["Claim", "Delivery", "Message", "Queue", "S", "double_hold"]
+__all__ = ["BACKOFF_S", "Claim", "Delivery", "Message", "Queue", "S", "double_hold"]
 
 QUICKSTART_PRIORITY = {"tier": "normal", "score": 500}
 
@@ -238,7 +240,8 @@ class Queue:
             if exchange.status == 404 and self._by_id:  # "nothing there" on a queue that was claimed from before
                 return Claim(exchange=exchange)
             self.case.permitted(exchange)
-            self._no_items("CLAIM-2" if not self._by_id else refused, "a claim was refused", exchange)
+            root = refused if self._by_id or refused == UNDOCUMENTED else "CLAIM-2"
+            self._no_items(root, "a claim was refused", exchange)
         if exchange.result is Result.UNKNOWN:
             fault = exchange.answer is not None and exchange.status not in UNAVAILABLE
             self._faults = self._faults + 1 if fault else 0
@@ -341,6 +344,13 @@ class Queue:
     async def take_one(self, message: Message, **options: Any) -> Delivery:
         """The next delivery of one message."""
         return [delivery for delivery in await self.take(message, **options) if delivery.message is message][-1]
+
+    async def given_back(self, message: Message, *, timeout_s: float | None = None) -> Delivery:
+        """The next delivery of a message; one that was handed out before was released, which may back off."""
+        if message not in self.latest:
+            return await self.take_one(message, timeout_s=timeout_s)
+        doing = "a released message was not delivered"
+        return await self.take_one(message, timeout_s=timeout_s, root="VIS-6", within_s=BACKOFF_S, doing=doing)
 
     async def _undelivered(self, message: Message, claim: Claim, root: str, doing: str) -> NoReturn:
         """A message did not come in its time. Where others of its queue did, it is lost rather than claims broken.

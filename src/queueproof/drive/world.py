@@ -36,6 +36,7 @@ class Dialect:
     """Where servers may differ and all be right: found out before the first case."""
 
     timeout_s: int = 2  # the shortest visibility timeout that the server takes, from SHORT_TIMEOUTS_S
+    long_hold_s: int = 120  # outlasts every plan; 60, the quickstart's, where that is refused
     batch_max: int = 100  # the largest batch that is known to be taken
     correlation: bool = True  # publish takes correlation_id
     queue_fields_needed: frozenset[str] = frozenset()  # optional by contract, yet demanded when a queue is created
