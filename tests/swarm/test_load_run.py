@@ -107,7 +107,7 @@ def test_a_closed_load_runs_on_locusts_users(serve: Make, scenario: Make, tmp_pa
 
 @pytest.mark.parametrize("fault", ["lost", "sealed"])
 def test_a_fault_is_found(fault: str, serve: Make, scenario: Make, tmp_path: Path) -> None:
-    """One published message in seven is forgotten: exit 1, and the finding names it, also where dead letters are sealed."""
+    """One published message in seven is forgotten: exit 1, and the finding names it, whatever the dead letters do."""
     options = LoadOptions(scenario=scenario(0.6), out=tmp_path / "run")
     results = run_load(options, url=serve(fault), api_key="", judge=judge).results
     assert results.exit_code == 1
