@@ -88,10 +88,13 @@ class Story:
         result: str = "",
         queue: str = "tasks",
         scope: str = "scope",
+        code: str = "",
     ) -> int:
         delivered = tuple(got(item) if isinstance(item, str) else item for item in items)
         known = {"timeout_s": timeout, "limit": limit}
-        return self._call("claim", start, back, result, {"items": delivered}, queue=queue, scope=scope, **known)
+        return self._call(
+            "claim", start, back, result, {"items": delivered, "code": code}, queue=queue, scope=scope, **known
+        )
 
     def complete(self, message: str, start: float, back: float | None = None, **more: str) -> int:
         return self._on("complete", message, start, back, **more)

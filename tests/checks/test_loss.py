@@ -177,3 +177,54 @@ def test_an_unknown_extension_may_hold_for_ever() -> None:
     story.claim(1, 1.1, ["a"], timeout=2)
     story.extend("a", 1.5, timeout=2)
     assert judged(drained(story), "claimed") == []
+
+
+def forgotten(
+    story: Story, *, code: str = "SCAIQUEUE_SCOPE_NOT_FOUND", known: bool = True, still: bool = False
+) -> Story:
+    """From QUIET on the server knows neither queue any more; `still`: but the message's own now and then."""
+    if known:
+        story.claim(0.2, 0.3, [], timeout=2)
+    for number in range(1, 40):
+        for queue in ("tasks", "dead"):
+            at = QUIET + number * 0.5
+            empty = still and queue == "tasks" and number % 5 == 0
+            story.claim(at, at + 0.01, [], timeout=2, queue=queue, result="ok" if empty else "rejected", code=code)
+    return story
+
+
+def test_what_is_gone_with_its_queue_is_lost() -> None:
+    """A server that was killed and has forgotten everything gives no empty answer to wait for."""
+    story = forgotten(told())
+    assert judged(story, "absent") == ["LOSS-1"]
+    drain = Drain(queues=("tasks", "dead"), quiet_from_ns=ns(QUIET), longest_wait_ns=0)
+    row = {"scope": "scope", "message": "a", "state": "absent", "inv": ns(31.0), "ret": ns(31.0)}
+    (finding,) = check_loss(story.history(), [drain], pl.DataFrame([row], schema=ROWS))
+    assert "so is its queue" in finding.summary
+    assert "found no such queue" in finding.proof
+
+
+@pytest.mark.parametrize(
+    ("state", "read", "options"),
+    [
+        ("", 31.0, {}),  # a row that cannot be read is no evidence
+        ("pending", 31.0, {}),
+        ("absent", 11.0, {}),  # read before the last lock could end
+        ("absent", 31.0, {"code": "NOT_FOUND"}),  # of the path, as a proxy says it
+        ("absent", 31.0, {"code": "RATE_LIMITED"}),
+        ("absent", 31.0, {"known": False}),  # it never answered
+    ],
+)
+def test_a_queue_that_is_gone_proves_nothing_alone(state: str, read: float, options: dict[str, Any]) -> None:
+    assert judged(forgotten(told(), **options), state, read=read) == []
+
+
+def test_a_queue_that_is_refused_now_and_then_is_not_gone() -> None:
+    assert judged(forgotten(told(), still=True), "absent") == []
+
+
+def test_a_queue_that_was_deleted_is_gone_rightly() -> None:
+    story = told()
+    story.claim(0.2, 0.3, [], timeout=2)
+    story.change("delete-scope", 5, 5.1, queue="")
+    assert judged(forgotten(story), "absent") == []

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from queueproof.conduct_capacity import Told
 from queueproof.report.capacity_live import Live
-from queueproof.report.live import LiveView, drawn
+from queueproof.report.live import LiveView, drawn, plain
 
 
 def line(**changes: Any) -> dict[str, Any]:
@@ -94,3 +94,7 @@ def test_a_forced_colour_makes_no_log_a_terminal(monkeypatch: pytest.MonkeyPatch
     with Live(stream) as live:
         live(Told(kind="window", number=1, rate=200.0, phase="rise"))
     assert stream.getvalue() == "window 1: 200/s (rise)\n"
+
+
+def test_more_completed_than_known_is_no_backlog_below_zero() -> None:
+    assert "backlog 0 " in plain(line(published=10, completed=12), (0.0, 0.0))

@@ -105,10 +105,11 @@ def test_a_closed_load_runs_on_locusts_users(serve: Make, scenario: Make, tmp_pa
     assert results.exit_code == 0, load_judge.told(results)
 
 
-def test_a_fault_is_found(serve: Make, scenario: Make, tmp_path: Path) -> None:
-    """One published message in seven is forgotten: exit 1, and the finding names it."""
+@pytest.mark.parametrize("fault", ["lost", "sealed"])
+def test_a_fault_is_found(fault: str, serve: Make, scenario: Make, tmp_path: Path) -> None:
+    """One published message in seven is forgotten: exit 1, and the finding names it, whatever the dead letters do."""
     options = LoadOptions(scenario=scenario(0.6), out=tmp_path / "run")
-    results = run_load(options, url=serve("lost"), api_key="", judge=judge).results
+    results = run_load(options, url=serve(fault), api_key="", judge=judge).results
     assert results.exit_code == 1
     assert results.verdict.value == "does-not-conform"
     assert {"loss"} <= {finding.check for finding in results.findings if finding.weight == "violation"}

@@ -154,8 +154,10 @@ def test_the_reference_server_keeps_its_promises(name: str, scenario: str, tmp_p
     assert results.objectives == ()
 
 
-def test_a_server_that_forgets_when_it_is_killed_is_named(scenario: str, tmp_path: Path) -> None:
-    command = [sys.executable, str(Path(__file__).with_name("toy_queue.py")), "forgetful"]
+@pytest.mark.parametrize("fault", ["forgetful", "amnesiac"])
+def test_a_server_that_forgets_when_it_is_killed_is_named(fault: str, scenario: str, tmp_path: Path) -> None:
+    """What was waiting; or everything, so that no claim is answered well any more."""
+    command = [sys.executable, str(Path(__file__).with_name("toy_queue.py")), fault]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -5,7 +5,8 @@ double (a claimed message is handed out a second time at once), ghost (a message
 message comes back), swapped (two bodies change places), damaged (a body is cut), slow (each answer takes 50 ms),
 freezing (after RATE publishes the server stops for a second), dying (the process ends after 60 publishes),
 hanging (no answer after 60 publishes), broken (every publish is answered with 500), forgetful (SIGUSR1 makes it forget
-what is pending, as a server does that answers before it writes and is killed), slowly (each answer takes 2 s).
+what is pending, as a server does that answers before it writes and is killed), amnesiac (its queues as well),
+sealed (a publish is answered and forgotten, and the dead-letter queue cannot be claimed), slowly (an answer takes 2 s).
 """
 
 import asyncio
@@ -49,7 +50,7 @@ class Store:
             body = {**body, "pad": body["pad"][:-1]}
         else:
             self.last_body = body
-        if not (hit and self.fault == "lost"):
+        if not (hit and self.fault in {"lost", "sealed"}):
             self.add(queue, identity, body)
         if hit and self.fault == "ghost":
             self.add(queue, f"{identity}-again", body)
@@ -76,6 +77,9 @@ class Store:
             for identity in waiting:
                 del self.messages[identity]
             waiting.clear()
+        if self.fault == "amnesiac":
+            self.messages.clear()
+            self.pending.clear()
 
     def reclaim(self) -> None:
         now = time.monotonic()
@@ -124,6 +128,10 @@ class Store:
         if not rest:
             self.pending.setdefault(document["slug"], [])
             return 201, {"data": {"id": document["slug"], "slug": document["slug"]}}
+        if rest[0] not in self.pending:
+            return 404, {"error": {"code": "QUEUE_NOT_FOUND"}}
+        if rest[-1] == "claim" and rest[0] == "_dead_letter" and self.fault == "sealed":
+            return 403, {"error": {"code": "FORBIDDEN"}}
         if rest[-1] == "claim":
             return 200, {"data": self.claim(rest[0], document)}
         if self.fault == "broken":
@@ -176,7 +184,7 @@ class Peer(asyncio.Protocol):
 
 async def main(fault: str, rate: int) -> None:
     Peer.store = store = Store(fault, rate)
-    if fault == "forgetful":
+    if fault in {"forgetful", "amnesiac"}:
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, store.forget)
     server = await asyncio.get_running_loop().create_server(Peer, "127.0.0.1", 0, backlog=4096)
     sys.stdout.write(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}\n")

@@ -38,6 +38,7 @@ def test_a_fault_is_told_with_the_calls_around_it() -> None:
 
 def test_a_target_that_never_comes_back_is_no_verdict() -> None:
     (row,) = struck(history(silent=(4.0, 10.0)))
+    assert row["unanswered_s"] == pytest.approx(6.1, abs=0.01)
     assert lacking([row], ["kill-server"]) == f"kill-server: 0 good answers after it, fewer than {ENOUGH}"
 
 

@@ -138,7 +138,11 @@ def _needed(facts: Facts, drain: Drain, queues: list[int]) -> pl.Expr:
 
 def _waited(facts: Facts, drain: Drain, queues: list[int], rows: pl.DataFrame) -> pl.DataFrame:
     """Verdicts that rest on the quiet time: every queue of the drain answered empty long enough."""
-    rows = rows.filter(pl.col("need") <= _quiet_ns(facts, drain, queues))
+    empty, unknown = empty_claims(facts), _unknown_queues(facts)
+    quiet = pl.col("need") <= _quiet_ns(facts, drain, queues, empty)
+    gone = pl.col("q").is_in(_gone(empty, unknown, drain)) & (pl.col("state") == "absent")
+    gone &= pl.col("need") <= _quiet_ns(facts, drain, queues, pl.concat([empty, unknown]))
+    rows = rows.filter(quiet | gone.fill_null(False)).with_columns(gone=~quiet)
     if not drain.dead_letter:
         rows = rows.filter(~pl.col("handled"))
     rows = rows.filter(~pl.col("moved")).with_columns(until=pl.col("quiet") + pl.col("need"))
@@ -152,7 +156,8 @@ def _waited(facts: Facts, drain: Drain, queues: list[int], rows: pl.DataFrame) -
     backed_off = pl.col("handled") & pl.lit(drain.longest_wait_ns is None)
     return pl.concat(
         [
-            _verdict(rows.filter(pl.col("state") == "absent"), "absent"),
+            _verdict(rows.filter((pl.col("state") == "absent") & ~pl.col("gone")), "absent"),
+            _verdict(rows.filter("gone"), "gone with its queue"),
             _verdict(rows.filter((pl.col("state") == "pending") & ~backed_off), "stranded"),
             _verdict(rows.filter(pl.col("state") == "claimed"), "stuck"),
             _verdict(rows.filter(pl.col("state").is_null() & ~pl.col("seen") & ~backed_off), "never delivered"),
@@ -160,9 +165,30 @@ def _waited(facts: Facts, drain: Drain, queues: list[int], rows: pl.DataFrame) -
     )
 
 
-def _quiet_ns(facts: Facts, drain: Drain, queues: list[int]) -> int:
-    """How long after `quiet_from_ns` all queues answered empty, with no gap above the slack; 0 if any did not."""
-    empty = empty_claims(facts).filter(pl.col("q").is_in(queues) & (pl.col("inv") >= drain.quiet_from_ns))
+def _unknown_queues(facts: Facts) -> pl.DataFrame:
+    """Claims that were refused because the server knows no such queue, or no such scope: columns of `empty_claims`."""
+    refused = pl.col("code").str.to_uppercase().str.contains("(QUEUE|SCOPE)_NOT_FOUND")
+    claims = facts.history.calls.filter((pl.col("verb") == "claim") & (pl.col("result") == "rejected") & refused)
+    return claims.select("op", facts.coding.queue(), facts.coding.name("domain").alias("dom"), "inv", "ret")
+
+
+def _gone(empty: pl.DataFrame, unknown: pl.DataFrame, drain: Drain) -> list[int]:
+    """Queues that answered claims once, and that the server, while it is drained, no longer knows.
+
+    What lay in such a queue is gone when its row is, though no claim of it comes back empty.
+    """
+    quiet = pl.col("inv") >= drain.quiet_from_ns
+    known, lost = empty.filter(~quiet)["q"], unknown.filter(quiet)["q"]
+    still = empty.filter(quiet)["q"]
+    return [queue for queue in lost.unique().to_list() if queue in set(known) - set(still)]
+
+
+def _quiet_ns(facts: Facts, drain: Drain, queues: list[int], nothing: pl.DataFrame) -> int:
+    """How long after `quiet_from_ns` all queues gave nothing, with no gap above the slack; 0 if any did not.
+
+    `nothing`: the claims that say so, columns of `empty_claims`.
+    """
+    empty = nothing.filter(pl.col("q").is_in(queues) & (pl.col("inv") >= drain.quiet_from_ns))
     late = facts.deliveries.filter(pl.col("q").is_in(queues) & (pl.col("ret") > drain.quiet_from_ns))
     if late.height or not queues or len(queues) < len(set(drain.queues)):
         return 0  # something was still there, or a queue of the drain was never called
@@ -181,9 +207,11 @@ def _whole(value: object) -> int:
 
 # ── words ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+_EMPTY, _NO_QUEUE = "came back empty", "came back empty or found no such queue"
 _TOLD = {
     "completed by nobody": ("LOSS-1", "is completed, though nobody ever tried to complete it"),
     "absent": ("LOSS-1", "was acknowledged and is gone"),
+    "gone with its queue": ("LOSS-1", "was acknowledged and is gone, and so is its queue"),
     "never delivered": ("LOSS-1", "was acknowledged and never delivered"),
     "stranded": ("LOSS-2", "is pending, and no claim can reach it"),
     "stuck": ("LOSS-3", "is claimed beyond every lock that was ever given for it"),
@@ -195,8 +223,9 @@ def _finding(row: Row, call: Row) -> Finding:
     zero = row["inv"]
     proof = f"its publish was answered ok at {second(row['ret'], zero)}"
     if row["verdict"] != "completed by nobody":
+        came = _NO_QUEUE if row["verdict"] == "gone with its queue" else _EMPTY
         proof += (
-            f"; from {second(row['quiet'], zero)} every claim of the drained queues came back empty for at least the "
+            f"; from {second(row['quiet'], zero)} every claim of the drained queues {came} for at least the "
             f"{span(row['need'])} in which the last possible lock ends"
         )
     if row["read_inv"] is not None:

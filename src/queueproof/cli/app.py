@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -37,6 +38,9 @@ def main() -> None:
         code = _told(_misspelt(error))
     except (KeyboardInterrupt, typer.Abort):
         code = ExitCode.INTERRUPTED
+    except Exception:  # a crash of ours, whose exit code would else be 1: the target's
+        sys.stderr.write(f"{traceback.format_exc()}queueproof: the harness itself failed\n  → please report this\n")
+        code = ExitCode.HARNESS
     sys.exit(int(code or 0))
 
 

@@ -1,5 +1,6 @@
 """The run directory: where one execution keeps its manifest, history, latencies, results and reports."""
 
+import contextlib
 import json
 import os
 import platform
@@ -14,7 +15,7 @@ from typing import Any
 import msgspec
 
 from queueproof import __version__
-from queueproof.errors import CorruptRunError, UsageError
+from queueproof.errors import CorruptRunError, HarnessError, UsageError
 from queueproof.evidence.results import SCHEMA, Results
 
 MANIFEST, RESULTS, REPORT, JUNIT = "manifest.json", "results.json", "report.html", "junit.xml"
@@ -91,11 +92,19 @@ class RunDirectory:
         return cls(path)
 
     def write(self, name: str, content: str | bytes) -> Path:
-        """Puts a whole file in its place, or leaves what was there."""
+        """Puts a whole file in its place, or leaves what was there; raises HarnessError when it cannot be written."""
         target = self.path / name
         partial = self.path / f".{name}.partial"
-        partial.write_bytes(content.encode("utf-8", "replace") if isinstance(content, str) else content)
-        partial.replace(target)
+        try:
+            partial.write_bytes(content.encode("utf-8", "replace") if isinstance(content, str) else content)
+            partial.replace(target)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise HarnessError(
+                f"cannot write {target}: {error.strerror or error}",
+                hint="make room there, or name another place: --out",
+            ) from error
         return target
 
     def write_manifest(self, manifest: Manifest) -> None:

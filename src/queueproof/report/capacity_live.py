@@ -6,6 +6,7 @@ from typing import Any, Final, TextIO
 from rich.console import Console
 from rich.status import Status
 
+from queueproof.report.live import backlog
 from queueproof.report.text import plain
 
 _STYLES: Final = {"met": "green", "missed": "red", "invalid": "yellow"}
@@ -39,7 +40,7 @@ class Live:
             line = told.line
             self._status.update(
                 f"window {told.number}: {told.rate:.0f}/s ({told.phase})  {line['phase']} {line['elapsed_s']:.0f} of "
-                f"{line['duration_s']:.0f} s  backlog {line['published'] - line['completed']}  "
+                f"{line['duration_s']:.0f} s  backlog {backlog(line)}  "
                 f"errors {line['errors']}  e2e p99 {line['e2e_p99_us'] / 1000:.0f} ms"
             )
         elif told.kind == "probe" and told.probe is not None:

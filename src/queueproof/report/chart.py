@@ -110,7 +110,7 @@ def over_time(series: Sequence[Mapping[str, Any]], *, until_s: float = math.inf)
             for name, kind, words in curves
         ]
         known = [curve for curve in known if len(curve[3]) > 1]
-        if known and any(value for curve in known for _, value in curve[3]):
+        if known and any(value > 0 for curve in known for _, value in curve[3]):
             panels.append(_time_panel(title, times, known))
     return Markup("".join(panels))  # noqa: S704 -- numbers and our own words only
 
@@ -134,7 +134,7 @@ def _time_panel(title: str, times: bool, curves: Sequence[tuple[str, str, str, l
     label = duration(top) if times else f"{top:,.6g}"
     lines = []
     for _, kind, words, points in curves:
-        drawn = " ".join(f"{1000 * t / end:.1f},{100 - 96 * value / top:.1f}" for t, value in points)
+        drawn = " ".join(f"{1000 * t / end:.1f},{100 - 96 * max(value, 0) / top:.1f}" for t, value in points)
         lines.append(f'<polyline class="{kind}" points="{drawn}"><title>{words}</title></polyline>')
     key = "".join(f'<span><i class="stroke {kind}"></i>{words}</span>' for _, kind, words, _ in curves)
     return (

@@ -85,7 +85,7 @@ def drawn(line: Mapping[str, Any], rate: tuple[float, float]) -> RenderableType:
     body.add_row(f"published {line['published']}", f"{published:.0f}/s", f"p99 {_ms(line['publish_p99_us'])}")
     body.add_row(f"completed {line['completed']}", f"{completed:.0f}/s", f"end to end p99 {_ms(line['e2e_p99_us'])}")
     errors = Text(f"errors {line['errors']}", style="bold red" if line["errors"] else "")
-    body.add_row(Text(f"backlog {line['published'] - line['completed']}"), f"in flight {line['in_flight']}", errors)
+    body.add_row(Text(f"backlog {backlog(line)}"), f"in flight {line['in_flight']}", errors)
     late = f"generator late p99 {_ms(line['lateness_p99_us'])}"
     body.add_row(f"empty claims {line['empty_claims']}", f"calls {line['calls']}", late)
     return Group(head, body)
@@ -95,10 +95,15 @@ def plain(line: Mapping[str, Any], rate: tuple[float, float]) -> str:
     """The same in one line without colour."""
     return (
         f"{line['phase']:7} {line['elapsed_s']:6.1f}/{line['duration_s']:g} s  {rate[0]:.0f} published/s  "
-        f"{rate[1]:.0f} completed/s  backlog {line['published'] - line['completed']}  errors {line['errors']}  "
+        f"{rate[1]:.0f} completed/s  backlog {backlog(line)}  errors {line['errors']}  "
         f"publish p99 {_ms(line['publish_p99_us'])}  e2e p99 {_ms(line['e2e_p99_us'])}  "
         f"late p99 {_ms(line['lateness_p99_us'])}  empty claims {line['empty_claims']}"
     )
+
+
+def backlog(line: Mapping[str, Any]) -> int:
+    """Messages published and not completed, as far as the answers tell."""
+    return max(0, int(line["published"] - line["completed"]))
 
 
 def _ms(microseconds: float) -> str:

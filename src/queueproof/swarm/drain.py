@@ -109,6 +109,7 @@ class Drain:
         self._quiet_from_ns = time.monotonic_ns()  # what was claimed last had been completed
         self._rows: list[dict[str, Any]] = []
         self._batch = BATCH
+        self._answered: set[str] = set()  # queues of which a claim was answered ok
         self._asked = dict.fromkeys(self._queues, 0.0)  # queue → when its last empty answer came
 
     def run(self, *, hurry: bool = False) -> dict[str, Any]:
@@ -139,7 +140,12 @@ class Drain:
         # A dead letter that cannot be claimed is where its retries have led, and no backlog.
         dead = sum(row["state"].startswith("dead") for row in self._rows)
         told |= {"missing": told["missing"] - dead, "dead_lettered": dead}
-        return {**told, "queues": self._queues, "quiet_from_ns": self._quiet_from_ns, "rows": self._rows}
+        return {**told, "queues": self._claimable(), "quiet_from_ns": self._quiet_from_ns, "rows": self._rows}
+
+    def _claimable(self) -> list[str]:
+        """The queues that were drained: without a dead-letter queue that cannot be claimed, though the others can."""
+        refused = self._answered.intersection(self._ground.queues) and self._ground.dead_letter not in self._answered
+        return list(self._ground.queues) if refused else self._queues
 
     def window_s(self) -> float:
         """How long the queues must stay empty before a missing message can be judged."""
@@ -184,6 +190,7 @@ class Drain:
             operation = self._client.perform(request, timeout_s=timeout_s, limit=batch)
             if operation.status:
                 self._last_answer = time.monotonic()
+            self._answered.update([queue] if operation.ok else [])
             if not operation.ok:
                 self.books.unknown_claims += operation.result is Result.UNKNOWN
                 self._refused(queue, operation, batch)

@@ -22,9 +22,13 @@ def write(directory: Path, told: Mapping[str, Any]) -> None:
 
 
 def second(number: int, part: Whole, before: Mapping[str, Any] | None) -> dict[str, Any]:
-    """One second of the series: counts, and response percentiles in µs."""
+    """One second of the series: counts, and response percentiles in µs.
+
+    A publish whose answer was lost may be completed all the same, so the backlog is taken to begin anew where more was
+    completed than is known of.
+    """
     counters = part.counters
-    backlog = (before["backlog"] if before else 0) + counters["publish.ok"] - counters["complete.ok"]
+    backlog = max(0, (before["backlog"] if before else 0) + counters["publish.ok"] - counters["complete.ok"])
     return {
         "t": number,
         "started": counters["started"],

@@ -64,7 +64,7 @@ def _drains(load: Mapping[str, Any]) -> list[Drain]:
     drain = Drain(
         queues=tuple(told["queues"]),
         quiet_from_ns=told["quiet_from_ns"],
-        dead_letter=bool(load.get("dead_letter")),
+        dead_letter=load.get("dead_letter") in told["queues"],
         longest_timeout_ns=int(told["longest_s"] * 1e9),
         longest_wait_ns=int(told["longest_wait_s"] * 1e9),
         cadence_s=load["cadence_s"],

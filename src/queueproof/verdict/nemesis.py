@@ -94,8 +94,8 @@ def _within(times: pl.Series, start: int, stop: int | None) -> int:
 
 
 def _silence(good: pl.Series, start: int, stop: int | None) -> float:
-    """The longest stretch without a good answer that reaches into the time from the fault on, s."""
+    """The longest stretch without a good answer that reaches into the time from the fault on, to `stop` at most, s."""
     earlier = good.filter(good <= start)
     inside = good.filter((good > start) & (good <= stop)) if stop is not None else good.filter(good > start)
-    points = [*earlier.tail(1).to_list(), *inside.to_list()]
+    points = [*earlier.tail(1).to_list(), *inside.to_list(), *([stop] if stop is not None else [])]
     return round(max((b - a for a, b in itertools.pairwise(points)), default=0) / 1e9, 3)
