@@ -26,6 +26,7 @@ _VARIABLES = {
     "archive_after": "SCAIQUEUE_ARCHIVE_AFTER",
     "keep_messages": "SCAIQUEUE_KEEP_MESSAGES",
     "keep_journal": "SCAIQUEUE_KEEP_JOURNAL",
+    "heartbeat": "SCAIQUEUE_HEARTBEAT",
 }
 _LONGEST_S = 10**9
 _ROLES = ("all", "api", "worker")
@@ -53,6 +54,7 @@ class Settings:
     archive_after: int = 7 * 86_400  # seconds that a message which ended stays what it was; 0: for ever
     keep_messages: int = 30 * 86_400  # seconds from a message's end to its deletion, once archived; 0: for ever
     keep_journal: int = 30 * 86_400  # the same for the lines of audit and events, and for deliveries
+    heartbeat: Path | None = None  # touched after every pass over the expired claims that succeeded
     keys_file: Path | None = None
     with_parent: int | None = None  # stop when this process ends
     inherited: int | None = None  # a listening socket's descriptor, from the process that supervises this one
@@ -86,6 +88,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         ("keep-journal", "the lines of audit and events, and deliveries, are deleted (default 30 days)"),
     ):
         parser.add_argument(f"--{name}", metavar="SECONDS", help=f"after how long {what}; 0: never")
+    parser.add_argument("--heartbeat", metavar="FILE", help="touched after every pass of the agents that succeeded")
     parser.add_argument("--inherited", help=argparse.SUPPRESS)
     parser.add_argument("--keys", help="TOML file of keys, in place of the default ones")
     parser.add_argument("--with-parent", metavar="PID", help="stop when this process ends")
@@ -120,6 +123,7 @@ class _Check:
             keep_messages=self._whole("keep_messages", defaults.keep_messages, 0, _LONGEST_S),
             keep_journal=self._whole("keep_journal", defaults.keep_journal, 0, _LONGEST_S),
             inherited=self._whole("inherited", 0, 3, 2**20) or None,
+            heartbeat=Path(self._given["heartbeat"]) if "heartbeat" in self._given else None,
             keys_file=Path(self._given["keys"]) if "keys" in self._given else None,
             with_parent=self._whole("with_parent", 0, 1, 2**31) or None,
             log_level=self._one_of("log_level", defaults.log_level, _LEVELS),
