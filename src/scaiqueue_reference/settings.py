@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 DEFAULT_LARGEST_BODY = 4 * 1024 * 1024
 
@@ -13,6 +13,7 @@ _VARIABLES = {
     "host": "SCAIQUEUE_HOST",
     "port": "SCAIQUEUE_PORT",
     "database": "SCAIQUEUE_DATABASE",
+    "database_password": "SCAIQUEUE_DATABASE_PASSWORD",  # no option: command lines can be read by others
     "redis": "SCAIQUEUE_REDIS",
     "keys": "SCAIQUEUE_KEYS",
     "log_level": "SCAIQUEUE_LOG_LEVEL",
@@ -73,7 +74,9 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     parser.add_argument("--host", help="address to listen on (default 127.0.0.1)")
     parser.add_argument("--port", help="port to listen on, 0 for a free one (default 8000)")
     parser.add_argument(
-        "--database", help="sqlite:///FILE or mariadb://USER:PASSWORD@HOST:PORT/NAME; without it a temporary file"
+        "--database",
+        help="sqlite:///FILE or mariadb://USER:PASSWORD@HOST:PORT/NAME (the password may be in the environment's "
+        "SCAIQUEUE_DATABASE_PASSWORD instead); without it a temporary file",
     )
     parser.add_argument("--redis", help="redis://HOST:PORT/DB, with a mariadb:// database")
     parser.add_argument("--role", help=f"one of {', '.join(_ROLES)} (default all)")
@@ -111,7 +114,7 @@ class _Check:
         result = Settings(
             host=self._given.get("host", defaults.host),
             port=self._whole("port", defaults.port, 0, 65_535),
-            database=self._url("database", ("sqlite", "mariadb")),
+            database=self._database(),
             redis=self._url("redis", ("redis",)),
             role=self._one_of("role", defaults.role, _ROLES),
             processes=self._whole("processes", defaults.processes, 1, 64),
@@ -142,6 +145,15 @@ class _Check:
             self._errors.append(f"--{name.replace('_', '-')}: {text!r} is no whole number from {least} to {most}")
             return default
         return int(text)
+
+    def _database(self) -> str | None:
+        """With the password, whatever it holds, where that is given by itself."""
+        text, password = self._url("database", ("sqlite", "mariadb")), self._given.get("database_password")
+        if text is None or password is None:
+            return text
+        parts = urlsplit(text)
+        user, _, place = parts.netloc.rpartition("@")
+        return parts._replace(netloc=f"{user.partition(':')[0]}:{quote(password, safe='')}@{place}").geturl()
 
     def _url(self, name: str, schemes: tuple[str, ...]) -> str | None:
         text = self._given.get(name)
