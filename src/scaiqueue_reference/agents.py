@@ -47,11 +47,7 @@ class Agents:
         """Starts the duties in the running loop."""
         store, settings = self._broker.store, self._settings
         duties: list[tuple[str, float, _Duty]] = [
-            (
-                "visibility_timeout_enforcer",
-                VISIBILITY_EVERY_S,
-                partial(self._all, store.overdue, self._broker.reclaim),
-            ),
+            ("visibility_timeout_enforcer", VISIBILITY_EVERY_S, self.reclaim),
             ("expiry_enforcer", EXPIRY_EVERY_S, partial(self._all, store.expired, self._broker.expire)),
             ("webhook_dispatcher", DISPATCH_EVERY_S, self._dispatcher.step),
         ]
@@ -77,6 +73,13 @@ class Agents:
         await self._dispatcher.close()
 
     # -- duties
+
+    async def reclaim(self) -> int:
+        """Gives back what was claimed too long ago; who watches the heartbeat sees that it was done."""
+        done = await self._all(self._broker.store.overdue, self._broker.reclaim)
+        if self._settings.heartbeat is not None:
+            self._settings.heartbeat.touch()
+        return done
 
     async def _age(self) -> int:
         period_us = self._settings.aging * 1_000_000

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 DEFAULT_LARGEST_BODY = 4 * 1024 * 1024
 
@@ -13,6 +13,7 @@ _VARIABLES = {
     "host": "SCAIQUEUE_HOST",
     "port": "SCAIQUEUE_PORT",
     "database": "SCAIQUEUE_DATABASE",
+    "database_password": "SCAIQUEUE_DATABASE_PASSWORD",  # no option: command lines can be read by others
     "redis": "SCAIQUEUE_REDIS",
     "keys": "SCAIQUEUE_KEYS",
     "log_level": "SCAIQUEUE_LOG_LEVEL",
@@ -26,6 +27,7 @@ _VARIABLES = {
     "archive_after": "SCAIQUEUE_ARCHIVE_AFTER",
     "keep_messages": "SCAIQUEUE_KEEP_MESSAGES",
     "keep_journal": "SCAIQUEUE_KEEP_JOURNAL",
+    "heartbeat": "SCAIQUEUE_HEARTBEAT",
 }
 _LONGEST_S = 10**9
 _ROLES = ("all", "api", "worker")
@@ -53,6 +55,7 @@ class Settings:
     archive_after: int = 7 * 86_400  # seconds that a message which ended stays what it was; 0: for ever
     keep_messages: int = 30 * 86_400  # seconds from a message's end to its deletion, once archived; 0: for ever
     keep_journal: int = 30 * 86_400  # the same for the lines of audit and events, and for deliveries
+    heartbeat: Path | None = None  # touched after every pass over the expired claims that succeeded
     keys_file: Path | None = None
     with_parent: int | None = None  # stop when this process ends
     inherited: int | None = None  # a listening socket's descriptor, from the process that supervises this one
@@ -71,7 +74,9 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     parser.add_argument("--host", help="address to listen on (default 127.0.0.1)")
     parser.add_argument("--port", help="port to listen on, 0 for a free one (default 8000)")
     parser.add_argument(
-        "--database", help="sqlite:///FILE or mariadb://USER:PASSWORD@HOST:PORT/NAME; without it a temporary file"
+        "--database",
+        help="sqlite:///FILE or mariadb://USER:PASSWORD@HOST:PORT/NAME (the password may be in the environment's "
+        "SCAIQUEUE_DATABASE_PASSWORD instead); without it a temporary file",
     )
     parser.add_argument("--redis", help="redis://HOST:PORT/DB, with a mariadb:// database")
     parser.add_argument("--role", help=f"one of {', '.join(_ROLES)} (default all)")
@@ -86,6 +91,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         ("keep-journal", "the lines of audit and events, and deliveries, are deleted (default 30 days)"),
     ):
         parser.add_argument(f"--{name}", metavar="SECONDS", help=f"after how long {what}; 0: never")
+    parser.add_argument("--heartbeat", metavar="FILE", help="touched after every pass of the agents that succeeded")
     parser.add_argument("--inherited", help=argparse.SUPPRESS)
     parser.add_argument("--keys", help="TOML file of keys, in place of the default ones")
     parser.add_argument("--with-parent", metavar="PID", help="stop when this process ends")
@@ -108,7 +114,7 @@ class _Check:
         result = Settings(
             host=self._given.get("host", defaults.host),
             port=self._whole("port", defaults.port, 0, 65_535),
-            database=self._url("database", ("sqlite", "mariadb")),
+            database=self._database(),
             redis=self._url("redis", ("redis",)),
             role=self._one_of("role", defaults.role, _ROLES),
             processes=self._whole("processes", defaults.processes, 1, 64),
@@ -120,6 +126,7 @@ class _Check:
             keep_messages=self._whole("keep_messages", defaults.keep_messages, 0, _LONGEST_S),
             keep_journal=self._whole("keep_journal", defaults.keep_journal, 0, _LONGEST_S),
             inherited=self._whole("inherited", 0, 3, 2**20) or None,
+            heartbeat=Path(self._given["heartbeat"]) if "heartbeat" in self._given else None,
             keys_file=Path(self._given["keys"]) if "keys" in self._given else None,
             with_parent=self._whole("with_parent", 0, 1, 2**31) or None,
             log_level=self._one_of("log_level", defaults.log_level, _LEVELS),
@@ -138,6 +145,15 @@ class _Check:
             self._errors.append(f"--{name.replace('_', '-')}: {text!r} is no whole number from {least} to {most}")
             return default
         return int(text)
+
+    def _database(self) -> str | None:
+        """With the password, whatever it holds, where that is given by itself."""
+        text, password = self._url("database", ("sqlite", "mariadb")), self._given.get("database_password")
+        if text is None or password is None:
+            return text
+        parts = urlsplit(text)
+        user, _, place = parts.netloc.rpartition("@")
+        return parts._replace(netloc=f"{user.partition(':')[0]}:{quote(password, safe='')}@{place}").geturl()
 
     def _url(self, name: str, schemes: tuple[str, ...]) -> str | None:
         text = self._given.get(name)

@@ -1,5 +1,6 @@
 """What the server does by itself with time: aging, dead letters of lapses, expiry, archive, removal; over the API."""
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -7,6 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from scaiqueue_reference.agents import Agents
+from scaiqueue_reference.broker import Broker
+from scaiqueue_reference.clock import Clock
+from scaiqueue_reference.errors import Unavailable
+from scaiqueue_reference.pending.memory import MemoryPending
+from scaiqueue_reference.settings import Settings
+from scaiqueue_reference.webhooks import Dispatcher
 
 MESSAGE = "scaiqueue.message."
 PATIENCE_S = 60.0
@@ -147,6 +156,31 @@ def test_the_agents_tell_how_they_are(quick: Callable[..., Any]) -> None:
     assert agents["visibility_timeout_enforcer"]["every_s"] <= 1
     assert agents["expiry_enforcer"]["error"] is None
     assert api.call("GET", "/system-agents", key="publish").status_code == 403
+
+
+def test_the_heartbeat_goes_on(running: Callable[..., Any], tmp_path: Path) -> None:
+    """The file is touched again and again."""
+    heartbeat = tmp_path / "heartbeat"
+    with running("--heartbeat", str(heartbeat)):
+        for _ in range(2):
+            while not heartbeat.exists() or not heartbeat.stat().st_mtime:
+                time.sleep(0.01)
+            os.utime(heartbeat, (0, 0))
+
+
+async def test_a_pass_that_fails_is_no_heartbeat(tmp_path: Path) -> None:
+    """The rows cannot be read: whoever watches has to see it."""
+
+    class Away:
+        async def overdue(self, now_us: int, limit: int) -> list[Any]:
+            raise Unavailable
+
+    heartbeat, clock = tmp_path / "heartbeat", Clock()
+    broker = Broker(Away(), MemoryPending(), clock)  # type: ignore[arg-type]
+    agents = Agents(broker, Dispatcher(broker.store, clock), Settings(heartbeat=heartbeat))
+    with pytest.raises(Unavailable):
+        await agents.reclaim()
+    assert not heartbeat.exists()
 
 
 def test_a_rule_is_replaced_at_its_place(api: Any) -> None:

@@ -115,6 +115,53 @@ async def test_nothing_is_taken_from_an_order_with_gaps(services: Any) -> None:
         await emptied.aclose()
 
 
+async def test_an_order_from_an_old_snapshot_is_made_anew(services: Any) -> None:
+    """It says that it is whole, and was, when the Redis that wrote it down still ran."""
+    pending = RedisPending(services.redis_url, lambda: 1_000)
+    restored = Redis.from_url(services.redis_url)
+    try:
+        await _rebuild(pending)
+        assert await pending.rebuilding() is None
+        await restored.set("scaiqueue:order", "whole 0123456789")
+        assert await pending.rebuilding() is not None
+        with pytest.raises(PendingAway):
+            await pending.take("q", 1, 1_000, 1_000)
+        await _rebuild(pending)
+        assert await pending.take("q", 1, 1_000, 1_000) == []
+    finally:
+        await pending.close()
+        await restored.aclose()
+
+
+async def test_a_take_whose_answer_is_lost_is_a_gap(services: Any) -> None:
+    """What it took stands in no order any more, and nobody holds it."""
+    here, there = (RedisPending(services.redis_url, lambda: 1_000) for _ in range(2))
+    queue = f"q-{uuid.uuid4()}"
+    try:
+        await _rebuild(there)
+        await there.put([Waiting("older", queue, 1, 0), Waiting("newer", queue, 2, 0)])
+        services.redis.pause()
+        try:
+            with pytest.raises(PendingAway):
+                await here.take(queue, 1, 1_000, 1_000_000)
+        finally:
+            services.redis.resume()
+        while True:  # it leaves Redis alone for a moment
+            with suppress(PendingAway):
+                await here.put([Waiting("other", f"{queue}-other", 1, 0)])
+                break
+            await asyncio.sleep(0.05)
+        with pytest.raises(PendingAway):
+            await there.take(queue, 1, 1_000, 1_000)
+        await there.put([Waiting("older", queue, 1, 0), Waiting("newer", queue, 2, 0)])
+        await _rebuild(there)
+        assert [waiting.id for waiting in await there.take(queue, 2, 1_000, 1_000)] == ["older", "newer"]
+    finally:
+        await here.forget(queue)
+        await here.close()
+        await there.close()
+
+
 async def test_who_could_not_put_something_tells_the_others(services: Any) -> None:
     """Redis has lost nothing here: only this process could not reach it for a moment."""
     here, there = (RedisPending(services.redis_url, lambda: 1_000) for _ in range(2))

@@ -14,12 +14,12 @@ from typing import NamedTuple
 from scaiqueue_reference.batcher import Batcher
 from scaiqueue_reference.message import Waiting
 from scaiqueue_reference.pending import PendingAway
-from scaiqueue_reference.pending.redis_link import PREFIX, RedisLink
+from scaiqueue_reference.pending.redis_link import PREFIX, RedisLink, T
 
 _MOVED = 1_000  # hidden messages that one claim may reveal
 
-# Its value is _WHOLE while everything that waits stands in the order, otherwise the name of the rebuilding under way.
-# It goes with whatever else Redis loses.
+# Its value is "whole" and this Redis's run_id while everything that waits stands in the order, else the name of the
+# rebuilding under way. It goes with whatever else Redis loses; what came back from an old snapshot has another run_id.
 _STATE = f"{PREFIX}:order"
 _WHOLE = "whole"
 
@@ -27,7 +27,8 @@ _WHOLE = "whole"
 # how many, lock in ms.
 # A hidden member is "score:id": the score stays text, because a number would lose digits on its way through Lua.
 _TAKE = """
-if redis.call('GET', KEYS[1]) ~= 'whole' then return false end
+local state = redis.call('GET', KEYS[1])
+if not state or string.sub(state, 1, 5) ~= 'whole' then return false end
 local answers = {}
 for number = 1, (#KEYS - 1) / 2 do
   local ready, hidden = KEYS[2 * number], KEYS[2 * number + 1]
@@ -60,8 +61,19 @@ if redis.call('ZREM', KEYS[2], ARGV[2] .. ':' .. ARGV[1]) == 1 then
 end
 """
 
-# KEYS: the order's state. ARGV: the name of a rebuilding.
-_END = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], 'whole') end"
+# KEYS: the order's state. ARGV: its value when it is whole, a name for the rebuilding if it is not and none goes on.
+_BEGIN = """
+local state = redis.call('GET', KEYS[1])
+if state == ARGV[1] then return false end
+if not state or string.sub(state, 1, 5) == 'whole' then
+  state = ARGV[2]
+  redis.call('SET', KEYS[1], state)
+end
+return state
+"""
+
+# KEYS: the order's state. ARGV: its value when it is whole, the name of the rebuilding that has been done.
+_END = "if redis.call('GET', KEYS[1]) == ARGV[2] then redis.call('SET', KEYS[1], ARGV[1]) end"
 
 _MOST_FREED = 500  # locks that wait for a put where none comes
 
@@ -83,8 +95,10 @@ class RedisPending(RedisLink):
         super().__init__(url)
         self._script = self._redis.register_script(_TAKE)
         self._move = self._redis.register_script(_MOVE)
+        self._begin = self._redis.register_script(_BEGIN)
         self._end = self._redis.register_script(_END)
-        self._gaps = 0  # times that something could not be put
+        self._whole = _WHOLE
+        self._gaps = 0  # times that something could not be put, or was perhaps taken and lost
         self._admitted = 0  # of them, those that Redis has been told
         self._admitting = asyncio.Lock()
         self._now_us = now_us
@@ -125,10 +139,10 @@ class RedisPending(RedisLink):
         await self._told(pipeline.execute)
         return [None] * len(batch)
 
-    async def _told(self, order: Callable[[], Awaitable[object]]) -> None:
+    async def _told(self, order: Callable[[], Awaitable[T]]) -> T:
         try:
             await self._admit()
-            await self._ask(order)
+            return await self._ask(order)
         except PendingAway:
             self._gaps += 1
             raise
@@ -152,12 +166,11 @@ class RedisPending(RedisLink):
         return await self._takes.submit(_Take(queue_id, limit, now_us, lock_us))
 
     async def _take(self, takes: Sequence[_Take]) -> Sequence[list[Waiting]]:
-        await self._admit()
         keys = [_STATE, *(key for take in takes for key in (_ready(take.queue_id), _hidden(take.queue_id)))]
         arguments: list[str | int] = [f"{PREFIX}:lock:", _MOVED]
         for take in takes:
             arguments += [take.now_us, take.limit, max(1, take.lock_us // 1000)]
-        answers = await self._ask(lambda: self._script(keys=keys, args=arguments))
+        answers = await self._told(lambda: self._script(keys=keys, args=arguments))  # what it took may be lost
         if answers is None:
             raise PendingAway("the order is being rebuilt")
         return [
@@ -191,15 +204,15 @@ class RedisPending(RedisLink):
 
     async def rebuilding(self) -> str | None:
         await self._admit()
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.set(_STATE, str(uuid.uuid4()), nx=True)
-        pipeline.get(_STATE)
-        _, state = await self._ask(pipeline.execute)
-        return None if state == _WHOLE else state
+        server = await self._ask(lambda: self._redis.info("server"))
+        self._whole = f"{_WHOLE} {server['run_id']}"
+        arguments = [self._whole, str(uuid.uuid4())]
+        name: str | None = await self._ask(lambda: self._begin(keys=[_STATE], args=arguments))
+        return name
 
     async def rebuilt(self, name: str) -> None:
         await self._admit()
-        await self._ask(lambda: self._end(keys=[_STATE], args=[name]))
+        await self._ask(lambda: self._end(keys=[_STATE], args=[self._whole, name]))
 
 
 def _ready(queue_id: str) -> str:

@@ -30,7 +30,6 @@ _TABLE = "mod_scaiqueue_messages"
 _M = schema.MESSAGE_COLUMNS
 _RESTING = ", ".join(f"'{state}'" for state in RESTING)
 _ENDED = ", ".join(f"'{state}'" for state in sources(Step.ARCHIVE))
-_LOWEST = -(1 << 63)
 _CHUNK = 5_000  # rows a step while an order is rebuilt
 _LARGEST_STATEMENT = 8 * 1024 * 1024  # bytes of payload in one statement: half of the usual max_allowed_packet
 
@@ -164,15 +163,16 @@ class MariaDBStore(MariaDBPlaces):
         return {queue_id: Depth(int(pending), int(claimed)) for queue_id, pending, claimed in rows}
 
     async def waiting(self, queue_id: str | None = None) -> AsyncIterator[Sequence[Waiting]]:
-        """Along the index of the order, so that what has ended long ago costs nothing."""
-        statement = f"""SELECT id, queue_id, score, visible_us FROM {_TABLE} WHERE queue_id = %s AND state = %s
-            AND score >= %s AND (score > %s OR id > %s) ORDER BY score, id LIMIT {_CHUNK}"""  # noqa: S608
-        for one in await self.waiting_counts() if queue_id is None else [queue_id]:
-            for state in RESTING:
-                score, last = _LOWEST, ""
-                while rows := await self._link.rows(statement, (one, str(state), score, score, last)):
-                    yield [Waiting(*row) for row in rows]
-                    last, _, score, _ = rows[-1]
+        which, values = ("", ()) if queue_id is None else (" AND queue_id = %s", (queue_id,))
+        last = ""
+        while True:
+            statement = f"""SELECT id, queue_id, score, visible_us FROM {_TABLE}
+                WHERE id > %s AND state IN ({_RESTING}){which} ORDER BY id LIMIT {_CHUNK}"""  # noqa: S608
+            rows = await self._link.rows(statement, (last, *values))
+            if not rows:
+                return
+            last = rows[-1][0]
+            yield [Waiting(*row) for row in rows]
 
     async def waiting_counts(self) -> Mapping[str, int]:
         statement = f"SELECT queue_id, COUNT(*) FROM {_TABLE} WHERE state IN ({_RESTING}) GROUP BY queue_id"  # noqa: S608

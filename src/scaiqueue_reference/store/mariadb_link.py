@@ -78,7 +78,7 @@ class Link:
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
-        self._options: dict[str, Any] = {
+        self.options: dict[str, Any] = {
             "host": parts.hostname,
             "port": parts.port or 3306,
             "user": unquote(parts.username or ""),
@@ -99,7 +99,7 @@ class Link:
                 init_command=_ISOLATION,
                 sql_mode=_SQL_MODE,
                 binary_prefix=True,
-                **self._options,
+                **self.options,
             )
             self._pool = await _opened(connecting)
 
