@@ -33,11 +33,14 @@ class Health:
         self._pause_from = 0
         self._last = (time.process_time(), time.monotonic())
 
-    def start(self) -> None:
-        """From here on the load runs; what was imported and set up until now is left alone by the collector."""
+    def settle(self) -> None:
+        """Before the load: what was imported and set up until now is left alone by the collector. Takes a moment."""
         gc.collect()
         gc.freeze()
         gc.set_threshold(_YOUNG, 20, 50)
+
+    def start(self) -> None:
+        """From here on the load runs."""
         gc.callbacks.append(self._collecting)
         self._last = (time.process_time(), time.monotonic())
 
