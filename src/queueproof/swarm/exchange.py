@@ -23,6 +23,7 @@ from queueproof.evidence.latency import Interval, IntervalLog, log_name
 from queueproof.swarm import outcome
 from queueproof.swarm.client import Client
 from queueproof.swarm.drain import AWAY, Drain, books_of
+from queueproof.swarm.health import Pressure
 from queueproof.swarm.ledger import Ledger
 from queueproof.swarm.measures import Measures, Whole
 from queueproof.swarm.plan import HEAD_START_S, Plan, as_data
@@ -86,6 +87,8 @@ class Coordinator:
         self._start_wall_s = 0.0
         self._ended_s = 0.0
         self._begun_ns = 0
+        self._pressure = Pressure()
+        self._crowd: float | None = None
         self._phase = "prepare"
 
     # ── the run ──
@@ -156,6 +159,7 @@ class Coordinator:
         self._phase = "load"
         self._stop.wait()
         self._ended_s = time.monotonic()
+        self._crowd = self._pressure.share()
         self._collect()
         drained: dict[str, Any] = {"complete": False, "why": "no history was kept", "missing": 0}
         if client.ledger.kept:
@@ -201,6 +205,7 @@ class Coordinator:
     def _go(self, ledger: Ledger) -> None:
         """The load starts a moment later everywhere."""
         ledger.mark("load")
+        self._pressure = Pressure()
         self._begun_ns = time.monotonic_ns() + int(HEAD_START_S * 1e9)
         self._start_wall_s = time.time() + HEAD_START_S
         if not self._stop.is_set():
@@ -337,6 +342,7 @@ class Coordinator:
         told["load"]["max_retries"] = self.scenario.queue.max_retries
         told["load"]["cadence_s"] = self.scenario.drain.cadence_s
         told["load"]["slack_s"] = self.scenario.drain.slack_s
+        told["load"]["cpu_pressure"] = self._crowd
         told["load"]["series"] = self._series
         told["problems"] = self._problems
         if drained["why"] == AWAY:
