@@ -11,8 +11,8 @@ import gevent
 import pytest
 
 from queueproof.swarm import scenario
-from queueproof.swarm.exchange import PLAN, Coordinator, plan_of
-from queueproof.swarm.worker import Worker
+from queueproof.swarm.exchange import GO, PLAN, Coordinator, plan_of
+from queueproof.swarm.worker import READY, Worker
 
 Serve = Callable[..., str]
 
@@ -73,7 +73,9 @@ class Load:
             plan = plan_of({**data["plan"], **self.plan})
             made = Worker(plan, headers=data["headers"], post=self._to_coordinator, feed=self.cuts.append)
             self.workers[worker] = made
-            made.start()
+            self._to_coordinator(READY, {"index": plan.index})
+        elif kind == GO:
+            self.workers[worker].start(data["start_ns"])
         else:
             gevent.spawn(self.workers[worker].stop)
 

@@ -14,7 +14,7 @@ import pytest
 
 from queueproof.evidence import latency
 from queueproof.evidence.history import History, read_history
-from queueproof.swarm.worker import DONE, FINAL, PROOF, SEGMENT, TICK
+from queueproof.swarm.worker import DONE, FINAL, PROOF, READY, SEGMENT, TICK
 
 Make = Callable[..., Any]
 
@@ -99,6 +99,42 @@ def test_a_worker_that_vanishes_ends_the_run(serve: Make, load: Make) -> None:
     gevent.spawn_later(0.6, vanish)
     told = ours.run("one", "two")
     assert any("worker 1 has vanished" in problem for problem in told["problems"])
+
+
+def test_the_load_begins_when_the_slowest_worker_is_ready(serve: Make, load: Make) -> None:
+    """A worker that takes its time finds no arrivals that are late already."""
+    ours = load(serve())
+    made = ours.coordinator.receive
+
+    def receive(kind: str, data: dict[str, Any]) -> None:
+        if kind == READY and data["index"] == 1:
+            gevent.spawn_later(0.6, made, kind, data)
+        else:
+            made(kind, data)
+
+    ours.coordinator.receive = receive
+    told = ours.run("one", "two")
+    assert told["problems"] == []
+    assert told["load"]["sent"] == 60
+    assert told["load"]["lateness"]["max_us"] < 500_000
+
+
+def test_a_worker_that_never_gets_ready_is_named(serve: Make, load: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("queueproof.swarm.exchange.READY_S", 0.3)
+    ours = load(serve())
+    ours.swallow = lambda kind, data: bool(kind == READY and data["index"] == 1)
+    told = ours.run("one", "two")
+    assert told["error"]["exit_code"] == 5
+    assert "worker 1 did not get ready" in told["error"]["message"]
+
+
+def test_an_interruption_before_the_start_sends_nothing(serve: Make, load: Make) -> None:
+    ours = load(serve())
+    ours.swallow = lambda kind, data: bool(kind == READY and gevent.spawn(ours.coordinator.interrupt))
+    told = ours.run("one")
+    assert told["interrupted"]
+    assert told["problems"] == []
+    assert told["load"]["sent"] == 0
 
 
 def test_an_interruption_stops_drains_and_tells(serve: Make, load: Make, tmp_path: Path) -> None:

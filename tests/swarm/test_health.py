@@ -3,11 +3,13 @@
 import gc
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from queueproof.evidence.latency import Histogram, bucket
-from queueproof.swarm.health import Health, troubles
+from queueproof.swarm import health
+from queueproof.swarm.health import Health, Pressure, troubles
 
 GOOD = {"cpu_s": 1.0, "wall_s": 10.0}
 CALM = Histogram({bucket(100): 1000})
@@ -35,16 +37,29 @@ def test_a_closed_load_is_judged_by_its_cpu_alone() -> None:
     assert troubles({0: GOOD}, dispatch=late, scheduled=5, started=9, open_model=False) == []
 
 
+def test_the_hunger_for_processors_is_read_off_the_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = tmp_path / "cpu"
+    clock = [100.0]
+    monkeypatch.setattr(health, "_PRESSURE", told)
+    monkeypatch.setattr(health.time, "monotonic", lambda: clock[0])
+    assert Pressure().share() is None
+    told.write_text("some avg10=1.00 avg60=0.0 avg300=0.0 total=5000000\nfull avg10=0.0 avg60=0.0 avg300=0.0 total=7\n")
+    pressure = Pressure()
+    told.write_text("some avg10=1.00 avg60=0.0 avg300=0.0 total=8000000\n")
+    clock[0] = 110.0
+    assert pressure.share() == 0.3
+
+
 def test_collections_are_counted_while_it_runs() -> None:
-    health = Health()
-    health.start()
+    own = Health()
+    own.start()
     gc.collect()
-    health.stop()
-    told = health.told()
+    own.stop()
+    told = own.told()
     gc.collect()
     assert told["gc_pauses"] >= 1
     assert told["gc_pause_ms"] >= told["gc_longest_ms"] > 0
-    assert health.told()["gc_pauses"] == told["gc_pauses"]
+    assert own.told()["gc_pauses"] == told["gc_pauses"]
 
 
 def python(program: str) -> str:

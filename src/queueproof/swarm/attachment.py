@@ -17,10 +17,10 @@ from locust.runners import MasterRunner, WorkerRunner
 from queueproof.errors import QueueproofError
 from queueproof.evidence.run import RunDirectory, new_run_id
 from queueproof.swarm import scenario as scenarios
-from queueproof.swarm.exchange import PLAN, STOP, Coordinator, plan_of
+from queueproof.swarm.exchange import GO, PLAN, STOP, Coordinator, plan_of
 from queueproof.swarm.statistics import feed
 from queueproof.swarm.values import duration
-from queueproof.swarm.worker import DONE, FINAL, SEGMENT, TICK, Worker
+from queueproof.swarm.worker import DONE, FINAL, READY, SEGMENT, TICK, Worker
 
 LOCAL: Final = "local"
 PROGRESS: Final = "QUEUEPROOF_PROGRESS_FD"  # a pipe of the process that started Locust: a JSON line a second
@@ -51,9 +51,10 @@ class Attachment:
         self._runner: Any = environment.runner
         if isinstance(self._runner, WorkerRunner):
             self._runner.register_message(PLAN, lambda environment, msg: gevent.spawn(self._begin, msg.data))
+            self._runner.register_message(GO, lambda environment, msg: self._go(msg.data))
             self._runner.register_message(STOP, lambda environment, msg: gevent.spawn(self._end))
         elif isinstance(self._runner, MasterRunner):
-            for kind in (TICK, SEGMENT, DONE, FINAL):
+            for kind in (READY, TICK, SEGMENT, DONE, FINAL):
                 self._runner.register_message(kind, self._received)
         if not isinstance(self._runner, WorkerRunner):
             hooks: Any = environment.events
@@ -143,6 +144,8 @@ class Attachment:
             self._runner.send_message(kind, data, client_id=worker)
         elif kind == PLAN:
             self._begin(data)
+        elif kind == GO:
+            self._go(data)
         else:
             gevent.spawn(self._end)
 
@@ -156,13 +159,17 @@ class Attachment:
         plan = plan_of(data["plan"])
         try:
             worker = Worker(plan, headers=dict(data["headers"]), post=self._to_coordinator, feed=self._feed)
-            worker.start()
             self.worker = worker
+            self._to_coordinator(READY, {"index": plan.index})
         except QueueproofError as error:
             empty: dict[str, Any] = {"ticks": 0, "history_bytes": 0, "records": 0, "unsupported": [], "health": {}}
             final = {"index": plan.index, "precise": True, "problems": [str(error)], **empty}
             self._to_coordinator(FINAL, final)
             self._to_coordinator(DONE, {"index": plan.index, "failed": True})
+
+    def _go(self, data: Mapping[str, Any]) -> None:
+        if self.worker is not None:
+            self.worker.start(data["start_ns"])
 
     def _end(self) -> None:
         worker, self.worker = self.worker, None

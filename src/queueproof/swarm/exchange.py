@@ -1,4 +1,4 @@
-"""The coordinator of a load: prepare → plan → run → stop → final → drain → outcome, over any number of workers.
+"""The coordinator of a load: prepare → plan → ready → go → stop → final → drain → outcome, over any number of workers.
 
 Locust's own ending loses what workers have not yet reported, so the end is ours: every worker is told to stop, lets
 its calls come back, and sends a final that says how many ticks and how many bytes of history must have arrived. A
@@ -23,15 +23,17 @@ from queueproof.evidence.latency import Interval, IntervalLog, log_name
 from queueproof.swarm import outcome
 from queueproof.swarm.client import Client
 from queueproof.swarm.drain import AWAY, Drain, books_of
+from queueproof.swarm.health import Pressure
 from queueproof.swarm.ledger import Ledger
 from queueproof.swarm.measures import Measures, Whole
 from queueproof.swarm.plan import HEAD_START_S, Plan, as_data
 from queueproof.swarm.preparation import Ground, clean_up, preload, prepare
 from queueproof.swarm.scenario import Scenario
 from queueproof.swarm.sender import Sender
-from queueproof.swarm.worker import DONE, FINAL, PROOF, SEGMENT, TICK, TICK_S
+from queueproof.swarm.worker import DONE, FINAL, PROOF, READY, SEGMENT, TICK, TICK_S
 
-PLAN, STOP = "qp-plan", "qp-stop"
+PLAN, GO, STOP = "qp-plan", "qp-go", "qp-stop"
+READY_S: Final = 60.0  # what a worker may take to get ready
 FINAL_S: Final = 15.0  # beyond a call's time-outs: what a worker may take to send its final
 
 Post = Callable[[str, dict[str, Any], str], None]
@@ -43,6 +45,7 @@ class _Member:
 
     id: str  # Locust's client id
     index: int
+    ready: bool = False
     ticks: int = 0
     done: bool = False
     final: dict[str, Any] | None = None
@@ -73,6 +76,7 @@ class Coordinator:
         self._url, self._headers, self._post, self._progress = url, headers, post, progress
         self._members: dict[int, _Member] = {}
         self._stop = gevent.event.Event()  # set: the load is over, by itself or by a wish
+        self._ready = gevent.event.Event()
         self._finals = gevent.event.Event()
         self._interrupted = False
         self._whole = Whole()
@@ -83,6 +87,8 @@ class Coordinator:
         self._start_wall_s = 0.0
         self._ended_s = 0.0
         self._begun_ns = 0
+        self._pressure = Pressure()
+        self._crowd: float | None = None
         self._phase = "prepare"
 
     # ── the run ──
@@ -148,11 +154,12 @@ class Coordinator:
     def _between(self, client: Client, ground: Ground, workers: list[str]) -> dict[str, Any]:
         """From a prepared target to the outcome."""
         preload(client, self.scenario, ground, run=self.run)
-        client.ledger.mark("load")
         self._plan(ground, workers)
+        self._go(client.ledger)
         self._phase = "load"
         self._stop.wait()
         self._ended_s = time.monotonic()
+        self._crowd = self._pressure.share()
         self._collect()
         drained: dict[str, Any] = {"complete": False, "why": "no history was kept", "missing": 0}
         if client.ledger.kept:
@@ -167,13 +174,14 @@ class Coordinator:
         return self._outcome(ground, drained, client)
 
     def _plan(self, ground: Ground, workers: list[str]) -> None:
-        """Tells every worker its part; the load starts a moment later everywhere."""
+        """Tells every worker its part, and waits until all are ready for it: else the first to start would be alone.
+
+        Raises HarnessError when one is not. A worker that is lost, or an interruption, ends the waiting as well.
+        """
         proof = secrets.token_hex(16)
         (self.directory / PROOF).write_text(proof)
-        self._begun_ns = time.monotonic_ns() + int(HEAD_START_S * 1e9)
-        self._start_wall_s = time.time() + HEAD_START_S
+        self._members = {index: _Member(id=worker, index=index) for index, worker in enumerate(workers)}
         for index, worker in enumerate(workers):
-            self._members[index] = _Member(id=worker, index=index)
             plan = Plan(
                 run=self.run,
                 url=self._url,
@@ -183,12 +191,26 @@ class Coordinator:
                 index=index,
                 workers=len(workers),
                 domain=clock_domain(),
-                start_ns=self._begun_ns,
                 directory=str(self.directory.resolve()),
                 proof=proof,
             )
             data = {name: getattr(plan, name) for name in plan.__struct_fields__}
             self._post(PLAN, {"plan": data, "headers": self._headers}, worker)
+        if not gevent.wait([self._ready, self._stop], timeout=READY_S, count=1):
+            late = [str(member.index) for member in self._members.values() if not member.ready]
+            raise HarnessError(
+                f"worker {', '.join(late)} did not get ready within {READY_S:g} s", hint="see its log, and the network"
+            )
+
+    def _go(self, ledger: Ledger) -> None:
+        """The load starts a moment later everywhere."""
+        ledger.mark("load")
+        self._pressure = Pressure()
+        self._begun_ns = time.monotonic_ns() + int(HEAD_START_S * 1e9)
+        self._start_wall_s = time.time() + HEAD_START_S
+        if not self._stop.is_set():
+            for member in self._members.values():
+                self._post(GO, {"start_ns": self._begun_ns}, member.id)
 
     def _collect(self) -> None:
         """Stops every worker and waits for its final; what is missing is a problem of the run."""
@@ -223,7 +245,11 @@ class Coordinator:
         member = self._members.get(data["index"])
         if member is None:
             return
-        if kind == TICK:
+        if kind == READY:
+            member.ready = True
+            if all(one.ready for one in self._members.values()):
+                self._ready.set()
+        elif kind == TICK:
             self._take_tick(member, data)
         elif kind == SEGMENT:
             self._take_segment(member, data)
@@ -316,6 +342,7 @@ class Coordinator:
         told["load"]["max_retries"] = self.scenario.queue.max_retries
         told["load"]["cadence_s"] = self.scenario.drain.cadence_s
         told["load"]["slack_s"] = self.scenario.drain.slack_s
+        told["load"]["cpu_pressure"] = self._crowd
         told["load"]["series"] = self._series
         told["problems"] = self._problems
         if drained["why"] == AWAY:

@@ -4,8 +4,10 @@ A run whose generator could not keep up says nothing about the target, so it is 
 """
 
 import gc
+import re
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from queueproof.evidence.latency import Histogram, lowest
@@ -21,6 +23,33 @@ LATE_ONES: Final = 20
 _YOUNG: Final = 20_000
 
 
+_PRESSURE: Final = Path("/proc/pressure/cpu")
+
+
+class Pressure:
+    """How often a program of this machine wanted a processor and had none: Linux's pressure stall information."""
+
+    def __init__(self) -> None:
+        self._from = (_waited_s(), time.monotonic())
+
+    def share(self) -> float | None:
+        """Of the time since it was made, 0 to 1; None where the kernel does not tell."""
+        before_s, began = self._from
+        now_s, passed_s = _waited_s(), time.monotonic() - began
+        if before_s is None or now_s is None or passed_s <= 0:
+            return None
+        return round(min(1.0, max(0.0, now_s - before_s) / passed_s), 3)
+
+
+def _waited_s() -> float | None:
+    """Since the machine's start."""
+    try:
+        found = re.search(r"^some .*\btotal=(\d+)", _PRESSURE.read_text(), re.MULTILINE)
+    except OSError:
+        return None
+    return int(found[1]) / 1e6 if found else None
+
+
 class Health:
     """One worker's own state, sampled with every tick."""
 
@@ -33,11 +62,14 @@ class Health:
         self._pause_from = 0
         self._last = (time.process_time(), time.monotonic())
 
-    def start(self) -> None:
-        """From here on the load runs; what was imported and set up until now is left alone by the collector."""
+    def settle(self) -> None:
+        """Before the load: what was imported and set up until now is left alone by the collector. Takes a moment."""
         gc.collect()
         gc.freeze()
         gc.set_threshold(_YOUNG, 20, 50)
+
+    def start(self) -> None:
+        """From here on the load runs."""
         gc.callbacks.append(self._collecting)
         self._last = (time.process_time(), time.monotonic())
 

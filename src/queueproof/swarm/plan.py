@@ -9,7 +9,7 @@ import msgspec
 from queueproof.evidence.history import clock_domain
 from queueproof.swarm.scenario import Scenario
 
-# A start a little ahead lets every worker be ready, and costs nothing in a run of seconds.
+# The start lies a little ahead of the word to go: so long may it take to reach a worker.
 HEAD_START_S = 0.3
 
 
@@ -23,18 +23,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     queues: tuple[str, ...]
     index: int  # from 0
     workers: int
-    domain: str  # the coordinator's clock domain …
-    start_ns: int  # … in which the load starts at this moment of the monotonic clock
+    domain: str  # the coordinator's clock domain
     directory: str  # the run directory, as the coordinator names it
     proof: str  # content of the file `.proof` in it: who reads the same shares the disk
 
     def read_scenario(self) -> Scenario:
         return msgspec.convert(self.scenario, Scenario)
 
-    def own_start_ns(self) -> int:
+    def own_start_ns(self, start_ns: int) -> int:
         """When the load starts on this machine's clock; another machine starts a head start after it heard of it."""
         if self.domain == clock_domain():
-            return self.start_ns
+            return start_ns
         return time.monotonic_ns() + int(HEAD_START_S * 1e9)
 
     @property

@@ -1,4 +1,4 @@
-"""One worker's part of a load: started by a plan, cut into ticks while it runs, ended by stop → final.
+"""One worker's part of a load: made by a plan, started by a word, cut into ticks while it runs, ended by stop → final.
 
 It talks to the coordinator through `post(kind, data)` alone, so that it is the same in this process, in a child of
 Locust's `--processes`, and on another machine.
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import gevent
+import gevent.event
 
 from queueproof.errors import HarnessError, QueueproofError
 from queueproof.evidence.history import clock_domain
@@ -27,7 +28,7 @@ from queueproof.swarm.measures import Measures
 from queueproof.swarm.plan import Plan, part
 from queueproof.swarm.sender import Sender
 
-TICK, SEGMENT, DONE, FINAL = "qp-tick", "qp-segment", "qp-done", "qp-final"
+READY, TICK, SEGMENT, DONE, FINAL = "qp-ready", "qp-tick", "qp-segment", "qp-done", "qp-final"
 TICK_S: Final = 1.0
 SEGMENT_BYTES: Final = 1 << 20  # a piece of history in one message
 PROOF: Final = ".proof"  # a file of the run directory: who reads the expected text shares the disk
@@ -51,7 +52,8 @@ class Worker:
         self._numbers: Iterator[int] = count(plan.index, plan.workers)
         self._ticks = 0
         self._shipped = 0
-        self._start_ns = plan.own_start_ns()
+        self._start_ns = 0
+        self._going = gevent.event.Event()
         self._over = False  # the schedule, or the time of the closed model
         self._stopping = False
         self._problems: list[str] = []
@@ -79,12 +81,18 @@ class Worker:
         one_clock = plan.domain == clock_domain()
         self._consumers = Consumers(self._client, self._scenario, one_clock=one_clock, **where)
 
+        self._health.settle()
+
     # ── start ──
 
-    def start(self) -> None:
+    def start(self, start_ns: int) -> None:
+        """The load starts at this moment of the coordinator's clock; nothing when it has been stopped already."""
+        if self._stopping:
+            return
         plan, scenario = self.plan, self._scenario
-        start_ns = self._start_ns
+        self._start_ns = start_ns = plan.own_start_ns(start_ns)
         self._health.start()
+        self._going.set()
         if not scenario.closed:
             self._dispatch(start_ns)
         consumers = part(scenario.consumers.count, plan.index, plan.workers)
@@ -108,6 +116,7 @@ class Worker:
 
     def publish_once(self) -> bool:
         """One message of the closed model, in the calling greenlet; False when the load is over."""
+        self._going.wait()
         gevent.sleep(max(0.0, (self._start_ns - time.monotonic_ns()) / 1e9))
         if self._stopping or self._over or self._ledger.failure is not None:
             return False
@@ -164,6 +173,7 @@ class Worker:
         if self._stopping:
             return
         self._stopping = True
+        self._going.set()  # whoever waits for the start goes home
         if self._dispatcher is not None:
             self._dispatcher.stop()
         patience_s = self._scenario.sending.timeout_s + self._scenario.sending.connect_timeout_s + 2

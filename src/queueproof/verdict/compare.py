@@ -32,6 +32,8 @@ FLOOR_US: Final = 250.0  # below a quarter of a millisecond a kernel's mood deci
 ALPHA: Final = 0.05
 BEYOND: Final = 20  # samples beyond a percentile that is judged
 ERRORS_ALLOWED: Final = 0.001
+# Where processors were wanted in vain so much more of the time, a neighbour's hunger and a slower server look alike.
+CROWDED: Final = 0.25
 
 
 class Change(StrEnum):
@@ -150,7 +152,27 @@ def notes(base: Side, run: Side) -> list[str]:
         found.append(f"the machines differ: {base.manifest.machine}; {run.manifest.machine}")
     if base.manifest.version != run.manifest.version:
         found.append(f"made by queueproof {base.manifest.version} and {run.manifest.version}")
+    first, second = _pressure(base), _pressure(run)
+    if first is not None and second is not None and abs(second - first) > CROWDED:
+        found.append(
+            f"programs waited for a processor of the generator's machine {first:.0%} and {second:.0%} of the time"
+        )
     return found
+
+
+def _pressure(side: Side) -> float | None:
+    """Share of the load in which a program of the generator's machine waited for a processor; None: not known."""
+    value = side.results.load.get("cpu_pressure")
+    return value if isinstance(value, float | int) else None
+
+
+def _crowded(base: Side, run: Side) -> str:
+    """Why slower may mean a busier machine; "" when it cannot."""
+    first, second = _pressure(base), _pressure(run)
+    if first is None or second is None or second - first <= CROWDED:
+        return ""
+    busier = f"programs waited for a processor {second:.0%} of the time, {first:.0%} in the baseline"
+    return f"{busier}: look again when it is quiet"
 
 
 # ── the comparison ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -190,6 +212,11 @@ def compare(base: Side, run: Side, rules: Sequence[Rule] = ()) -> Compared:
     if slower or errors["worse"]:
         parts = [_said(one) for one in slower]
         parts += [f"errors {errors['baseline']:.2%} → {errors['run']:.2%}"] if errors["worse"] else []
+        if crowded := _crowded(base, run):
+            summary = f"Slower, or on a busier machine: {crowded}. {'; '.join(parts)}."
+            return Compared(
+                verdict=Verdict.NO_VERDICT, exit_code=ExitCode.NO_VERDICT, summary=summary, told=told, objectives=held
+            )
         return Compared(
             verdict=Verdict.OBJECTIVES_MISSED,
             exit_code=ExitCode.DOES_NOT,
