@@ -17,7 +17,7 @@ _SIGNS: Final = {"slower": "✗ slower", "quicker": "✓ quicker", "same": "= sa
 _ROW: Final = 44  # the metric's name above its line, so that neither takes the other's room on a phone
 _LEFT, _RIGHT = 3.0, 97.0
 # Where the axis may have a mark, as ratios; those are left out whose words would touch the next one's.
-_MARKS: Final = (0.25, 0.5, 0.8, 0.9, 1.0, 1.1, 1.25, 2.0, 4.0)
+_MARKS: Final = (0.25, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.5, 2.0, 4.0)
 _APART: Final = 17.0  # per cent of the width, on a phone
 
 
@@ -110,7 +110,7 @@ def _marks(reach: float, x: Callable[[float], float]) -> list[float]:
     for side in (reversed(_MARKS[: _MARKS.index(1.0)]), _MARKS[_MARKS.index(1.0) + 1 :]):
         last = x(1.0)
         for ratio in side:
-            if abs(math.log(ratio)) <= reach * 0.9 and abs(x(ratio) - last) >= _APART:
+            if abs(math.log(ratio)) <= reach * 0.95 and abs(x(ratio) - last) >= _APART:
                 shown.append(ratio)
                 last = x(ratio)
     return shown
