@@ -20,16 +20,18 @@ EVIL = "<img src=x onerror=alert(1)>\"'`|\u202e\x1b[31m" + "x" * 90
 URL = "http://127.0.0.1:8080"
 
 
-def write_logs(path: Path, middles_ms: Mapping[tuple[str, str], float], *, seed: int = 1) -> None:
-    """An interval log each (verb, kind): 400 values a second about the middle, a slow path, a stall in second 20."""
+def write_logs(
+    path: Path, middles_ms: Mapping[tuple[str, str], float], *, seed: int = 1, seconds: int = SECONDS
+) -> None:
+    """An interval log each (verb, kind): 400 values a second about the middle, a slow path, a stall in second 10."""
     draw = random.Random(seed)
     for (verb, kind), middle_ms in middles_ms.items():
         log = IntervalLog(path / log_name(verb, kind), start_s=1_000.0)
-        for second in range(SECONDS):
+        for second in range(seconds):
             counts: dict[int, int] = {}
             for number in range(400):
                 slow = 6.0 if number % 50 == 0 else 1.0
-                stalled = 8.0 if second == 20 and kind == "response" and number % 4 == 0 else 1.0
+                stalled = 8.0 if second == 10 and kind == "response" and number % 4 == 0 else 1.0
                 at = bucket(max(1, int(1_000 * middle_ms * slow * stalled * draw.lognormvariate(0.0, 0.25))))
                 counts[at] = counts.get(at, 0) + 1
             log.write(Interval(start_s=1_000.0 + second, length_s=1.0, counts=counts))
@@ -40,7 +42,7 @@ def load(path: Path) -> Path:
     """The load of the other stories, with its interval logs."""
     stories.load(path)
     middles = {"publish": 0.9, "claim": 1.5, "complete": 0.7, "e2e": 9.0}
-    write_logs(path, {(verb, "response"): middle_ms for verb, middle_ms in middles.items()})
+    write_logs(path, {(verb, "response"): middle_ms for verb, middle_ms in middles.items()}, seconds=16)
     return path
 
 

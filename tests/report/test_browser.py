@@ -1,6 +1,7 @@
 """Every page in a real browser: quiet, no wider than its window, light and dark, by keyboard, fair to a screen reader.
 
-One browser a worker, all tests in one worker. Screenshots are kept in reports/pages/, which git ignores.
+One browser for all tests, in one worker, and one profile for all tabs that ask for the same. Screenshots are kept in
+reports/pages/, which git ignores.
 """
 
 import os
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests.report import conftest as stories
+from tests.report import measured_stories as measured
 
 from queueproof.report.matrix import build
 from queueproof.report.matrix_page import write_matrix
@@ -21,7 +23,20 @@ playwright = pytest.importorskip("playwright.sync_api", reason="make setup insta
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 SCREENSHOTS = Path(__file__).parents[2] / "reports" / "pages"
 NARROW, WIDE = 360, 1_400
-PAGES = ("passing", "failing", "hostile", "load", "interrupted", "contract", "matrix")
+# What writes the run of each page; the contract and the matrix are made of two of them.
+RUNS: dict[str, Callable[[Path], Path]] = {
+    "passing": stories.passing,
+    "failing": stories.failing,
+    "hostile": stories.hostile,
+    "interrupted": stories.interrupted,
+    "load": measured.load,
+    "capacity": measured.capacity,
+    "compare": measured.compared,
+    "hostile-capacity": measured.hostile_capacity,
+    "hostile-compare": measured.hostile_comparison,
+}
+PAGES = (*RUNS, "contract", "matrix", "hostile-matrix")
+KINDS = ("failing", "load", "capacity", "compare", "contract", "matrix")  # one page each
 # Rows that differ in their words only: the first few stand for all, or axe takes a minute on two busy cores.
 ALIKE = (
     ".sentences > li:nth-child(n+4)",
@@ -29,7 +44,13 @@ ALIKE = (
     "tr.row:nth-child(n+4)",
     ".rest",
     ".overview tr:nth-child(n+6)",
+    ".overview td a:nth-child(n+3)",
+    "svg.heat rect:nth-of-type(n+3)",
+    "svg.graph g:nth-of-type(n+4)",
+    ".numbers tr:nth-child(n+5)",
 )
+# What is far from the window is laid out only when it comes near: on a picture of the whole page it would be missing.
+LAID_OUT = "* { content-visibility: visible !important }"
 # The page's own policy forbids scripts that are not ours; what Playwright evaluates is none of the page's.
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
@@ -44,9 +65,9 @@ pytestmark = [
 class Tab:
     """A page that counts what it should not do: messages, errors, requests beyond its own file."""
 
-    def __init__(self, browser: Any, address: str, **context: Any) -> None:
-        self.context = browser.new_context(**context)
-        self.page = self.context.new_page()
+    def __init__(self, context: Any, address: str, width: int) -> None:
+        self.page = context.new_page()
+        self.page.set_viewport_size({"width": width, "height": 900})
         self.messages: list[str] = []
         self.requests: list[str] = []
         self.page.on("console", lambda message: self.messages.append(message.text))
@@ -61,7 +82,7 @@ class Tab:
                 self.requests.append(route.request.url)
                 route.abort()
 
-        self.context.route("**/*", decide)
+        self.page.route("**/*", decide)
         self.page.goto(address)
 
     def quiet(self) -> bool:
@@ -69,10 +90,19 @@ class Tab:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
+def context_for() -> Iterator[Callable[..., Any]]:
+    """The browser's profile with these options, made when it is first asked for."""
     with playwright.sync_playwright() as driver:
         chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
+        made: dict[str, Any] = {}
+
+        def find(**options: Any) -> Any:
+            name = repr(sorted(options.items()))
+            if name not in made:
+                made[name] = chromium.new_context(**options)
+            return made[name]
+
+        yield find
         chromium.close()
 
 
@@ -80,27 +110,28 @@ def browser() -> Iterator[Any]:
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Each kind of page, written once."""
     base = tmp_path_factory.mktemp("pages")
-    made = {name: getattr(stories, name)(base / name) for name in PAGES[:5]}
+    made = {name: write(base / name) for name, write in RUNS.items()}
     for path in made.values():
         write_reports(path)
-    write_matrix(build([str(made["passing"]), str(made["failing"])]), base / "matrix")
+    for name, third in (("matrix", []), ("hostile-matrix", [str(made["hostile"])])):
+        write_matrix(build([str(made["passing"]), str(made["failing"]), *third]), base / name)
     found = {name: path / "report.html" for name, path in made.items()}
-    return {**found, "contract": made["failing"] / "contract.html", "matrix": base / "matrix" / "index.html"}
+    found |= {name: base / name / "index.html" for name in ("matrix", "hostile-matrix")}
+    return {**found, "contract": made["failing"] / "contract.html"}
 
 
 @pytest.fixture
-def opened(browser: Any, pages: dict[str, Path]) -> Iterator[Callable[..., Tab]]:
+def opened(context_for: Callable[..., Any], pages: dict[str, Path]) -> Iterator[Callable[..., Tab]]:
     tabs: list[Tab] = []
 
-    def open_page(name: str | Path, fragment: str = "", *, width: int = WIDE, **context: Any) -> Tab:
+    def open_page(name: str | Path, fragment: str = "", *, width: int = WIDE, **options: Any) -> Tab:
         path = pages[name] if isinstance(name, str) else name
-        context.setdefault("viewport", {"width": width, "height": 900})
-        tabs.append(Tab(browser, f"{path.as_uri()}{fragment}", **context))
+        tabs.append(Tab(context_for(**options), f"{path.as_uri()}{fragment}", width))
         return tabs[-1]
 
     yield open_page
     for tab in tabs:
-        tab.context.close()
+        tab.page.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -110,14 +141,16 @@ def test_a_page_is_quiet_fits_and_is_fair(name: str, scheme: str, opened: Callab
     from axe_playwright_python.sync_playwright import Axe
 
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    tab = opened(name, width=NARROW, color_scheme=scheme)
     for width in (NARROW, WIDE):
-        tab = opened(name, width=width, color_scheme=scheme)
-        tab.page.screenshot(path=SCREENSHOTS / f"{name}-{width}-{scheme}.png", full_page=True)
+        tab.page.set_viewport_size({"width": width, "height": 900})
+        tab.page.screenshot(path=SCREENSHOTS / f"{name}-{width}-{scheme}.png", full_page=True, style=LAID_OUT)
         assert tab.page.evaluate(OVERFLOW) == 0, width
-        assert tab.quiet(), (tab.messages, tab.requests)
+    assert tab.quiet(), (tab.messages, tab.requests)
     tab.page.evaluate("for (const part of [...document.querySelectorAll('details')].slice(0, 12)) part.open = true")
     # What does not depend on the colours is asked once.
-    options = {"runOnly": ["color-contrast"] if scheme == "dark" else ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
+    rules = ["color-contrast"] if scheme == "dark" else ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
+    options = {"runOnly": rules, "resultTypes": ["violations"], "preload": False}
     context = {"include": [["html"]], "exclude": [[many] for many in ALIKE]}
     found = Axe().run(tab.page, context=context, options=options).response["violations"]
     serious = [
@@ -166,9 +199,10 @@ def test_a_command_is_copied(opened: Callable[..., Tab]) -> None:
     assert "--requirement CLAIM-6" in page.evaluate("navigator.clipboard.readText()")
 
 
-def test_every_control_is_reached_by_tab(opened: Callable[..., Tab]) -> None:
+@pytest.mark.parametrize("name", KINDS)
+def test_every_control_is_reached_by_tab(name: str, opened: Callable[..., Tab]) -> None:
     """Links, buttons, folds and fields in sight take the focus one after the other; the first leads past the head."""
-    page = opened("failing").page
+    page = opened(name).page
     wanted = page.evaluate(
         "[...document.querySelectorAll('a[href], button, summary, input, select')]"
         ".filter(e => e.checkVisibility({contentVisibilityAuto: false}) && !e.disabled).length"

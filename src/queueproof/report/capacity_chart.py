@@ -11,12 +11,14 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
+from queueproof.report.chart import brief
 from queueproof.report.load import duration
 from queueproof.report.text import plain
 
 _HEIGHT: Final = 240
 _TOP, _BOTTOM = 14, 205
 _LEFT, _RIGHT = 12.0, 97.0  # per cent of the width
+_MOST_NUMBERS: Final = 10  # of windows, side by side on a phone
 
 
 def knee(told: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], *, limit_us: float | None) -> Markup:
@@ -42,7 +44,7 @@ def knee(told: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], *, limit_us
         return round(_BOTTOM - (math.log(p99_us) - low) / (high - low) * (_BOTTOM - _TOP), 1)
 
     parts = [
-        _line("grid", _LEFT, y(p99_us), _RIGHT, y(p99_us)) + _tick(_LEFT - 1.5, y(p99_us) + 4, duration(p99_us), "end")
+        _line("grid", _LEFT, y(p99_us), _RIGHT, y(p99_us)) + _tick(_LEFT - 1.5, y(p99_us) + 4, brief(p99_us), "end")
         for p99_us in _ticks(math.exp(low), math.exp(high))
     ]
     if _seen_from_both_sides(told):
@@ -51,7 +53,7 @@ def knee(told: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], *, limit_us
         parts.append(f'<rect class="band" x="{left}%" y="{_TOP}" width="{width}%" height="{height}"/>')
     if limit_us:
         parts.append(_line("limit", _LEFT, y(limit_us), _RIGHT, y(limit_us)))
-        parts.append(_tick(_LEFT + 0.5, y(limit_us) - 5, f"objective {duration(limit_us)}", "start"))
+        parts.append(_tick(_LEFT + 0.5, y(limit_us) - 5, f"objective {brief(limit_us)}", "start"))
     parts += [_tick(x(rate), _HEIGHT - 14, f"{rate:,.0f}/s", "middle") for rate in _steps(most)]
     for rate, p99_us, came, row in sorted(measured, key=lambda one: one[0]):
         title = escape(f"window {row['number']}, {row['rate']}/s: p99 {duration(p99_us)}, {row['came']}")
@@ -99,7 +101,11 @@ def windows(told: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Marku
         title = escape(f"{row['rate']}/s, {row['phase']}: {row['came']} {plain(row['why'], 160)}")
         shape = _mark(x, at, str(probe.get("came")), row["kind"])
         parts.append(f"<g>{shape}<title>{title}</title></g>")
-        parts.append(_tick(x, _HEIGHT - 14, str(row["number"]), "middle"))
+    every = -(-len(points) // _MOST_NUMBERS)
+    parts += [
+        _tick(x, _HEIGHT - 14, str(row["number"]), "middle")
+        for (x, _), row in list(zip(points, rows, strict=True))[::every]
+    ]
     return _svg("Windows in their order, and the rate of each", parts)
 
 

@@ -48,14 +48,15 @@ def _grid(low: int, high: int) -> str:
     for power in range(low, high + 1):
         y = _y(10.0**power, low, high)
         parts.append(f'<line class="grid" x1="14%" x2="100%" y1="{y}" y2="{y}"/>')
-        parts.append(f'<text class="tick" x="12%" y="{y + 4}" text-anchor="end">{_round(10.0**power)}</text>')
+        parts.append(f'<text class="tick" x="12%" y="{y + 4}" text-anchor="end">{brief(10.0**power)}</text>')
     for index, (name, _) in enumerate(PERCENTILES):
         anchor = "end" if index == len(PERCENTILES) - 1 else "middle"
         parts.append(f'<text class="tick" x="{_x(index)}%" y="{_HEIGHT - 12}" text-anchor="{anchor}">{name}</text>')
     return "".join(parts)
 
 
-def _round(value_us: float) -> str:
+def brief(value_us: float) -> str:
+    """ "50 ms", "1.5 s": as an axis has room for."""
     for unit, size in (("s", 1e6), ("ms", 1e3), ("µs", 1.0)):
         if value_us >= size:
             return f"{value_us / size:g} {unit}"

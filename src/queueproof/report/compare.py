@@ -1,7 +1,7 @@
 """Two runs beside each other as a page, as Markdown and as text: each metric's change with its interval."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any, Final
 
@@ -14,8 +14,11 @@ from queueproof.report.story import Story
 from queueproof.report.text import plain
 
 _SIGNS: Final = {"slower": "✗ slower", "quicker": "✓ quicker", "same": "= same", "unsure": "? unsure"}
-_ROW: Final = 34
-_LEFT, _RIGHT = 30.0, 97.0
+_ROW: Final = 44  # the metric's name above its line, so that neither takes the other's room on a phone
+_LEFT, _RIGHT = 3.0, 97.0
+# Where the axis may have a mark, as ratios; those are left out whose words would touch the next one's.
+_MARKS: Final = (0.25, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.5, 2.0, 4.0)
+_APART: Final = 17.0  # per cent of the width, on a phone
 
 
 def html(story: Story) -> str:
@@ -101,6 +104,18 @@ def markdown(story: Story) -> str:
     return "\n".join([*lines, "", f"`{plain(story.command, 600).replace('`', '')}`", ""])
 
 
+def _marks(reach: float, x: Callable[[float], float]) -> list[float]:
+    """From no change outwards to either side; `reach`: the logarithm of the ratio at the picture's edge."""
+    shown = [1.0]
+    for side in (reversed(_MARKS[: _MARKS.index(1.0)]), _MARKS[_MARKS.index(1.0) + 1 :]):
+        last = x(1.0)
+        for ratio in side:
+            if abs(math.log(ratio)) <= reach * 0.95 and abs(x(ratio) - last) >= _APART:
+                shown.append(ratio)
+                last = x(ratio)
+    return shown
+
+
 def _chart(told: Mapping[str, Any]) -> Markup:
     """Each metric's change as a point with its interval; what may be is shaded."""
     metrics = [one for one in told.get("metrics") or [] if "low" in one]
@@ -113,20 +128,19 @@ def _chart(told: Mapping[str, Any]) -> Markup:
         part = (max(-reach, min(reach, math.log(max(ratio, 1e-6)))) + reach) / (2 * reach)
         return round(_LEFT + part * (_RIGHT - _LEFT), 2)
 
-    height = 26 + _ROW * len(metrics)
+    height = 30 + _ROW * len(metrics)
     parts = []
-    for ratio in (math.exp(-reach * 0.9), 1.0, math.exp(reach * 0.9)):
-        kind, place = "zero" if ratio == 1.0 else "grid", x(ratio)
+    for ratio in _marks(reach, x):
+        kind, place = ("zero", x(ratio)) if ratio == 1.0 else ("grid", x(ratio))
+        words = "as before" if ratio == 1.0 else f"{100 * (ratio - 1):+.0f} %"
         parts.append(f'<line class="{kind}" x1="{place}%" x2="{place}%" y1="4" y2="{height - 20}"/>')
-        parts.append(
-            f'<text class="tick" x="{x(ratio)}%" y="{height - 5}" text-anchor="middle">{_percent(ratio)}</text>'
-        )
+        parts.append(f'<text class="tick" x="{place}%" y="{height - 5}" text-anchor="middle">{words}</text>')
     for number, one in enumerate(metrics):
-        y = 20 + _ROW * number
+        y = 32 + _ROW * number
         allowed = x(1 + one["allowed_us"] / one["baseline_us"]) - x(1.0) if one.get("baseline_us") else 0.0
         name, kind = escape(plain(one["metric"], 40)), one["change"] if one["change"] in _SIGNS else "same"
-        parts.append(f'<rect class="allowed" x="{x(1.0)}%" y="{y - 12}" width="{round(allowed, 2)}%" height="24"/>')
-        parts.append(f'<text class="tick" x="0" y="{y + 4}">{name}</text>')
+        parts.append(f'<rect class="allowed" x="{x(1.0)}%" y="{y - 9}" width="{round(allowed, 2)}%" height="18"/>')
+        parts.append(f'<text class="tick name" x="0" y="{y - 14}">{name}</text>')
         title = f"<title>{name}: {_percent(one['ratio'])}, {_percent(one['low'])} to {_percent(one['high'])}</title>"
         span = f'x1="{x(one["low"])}%" x2="{x(one["high"])}%" y1="{y}" y2="{y}"'
         line = f'<line class="{kind}" stroke-width="2" {span}/>'

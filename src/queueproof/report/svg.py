@@ -109,15 +109,17 @@ def _marks(lane: Lane, layout: Layout, top: int) -> str:
     near = [mark for mark in lane.marks if mark.at_ns <= layout.end_ns]
     places = [_place(mark.at_ns, layout) for mark in near]
     for index, (mark, place) in enumerate(zip(near, places, strict=True)):
+        kind = "mark-word"
         parts.append(f'<line class="mark" x1="{place}%" x2="{place}%" y1="{top - 5}" y2="{top + _BAR_PX + 4}"/>')
         room = (places[index + 1] if index + 1 < len(places) else 100) - place
         if room > _ROOM * len(mark.label):
             where = f'dx="5" y="{top + _BAR_PX - 2}"'
         elif index == 0:
             where = f'dx="-5" y="{top + _BAR_PX - 2}" text-anchor="end"'
-        else:  # above its line, where the lane's words seldom reach
+        else:  # above its line, where the lane's words do not reach unless the page is narrow: then it is left out
             where = f'dx="2" y="{top - 7}" text-anchor="end"'
-        parts.append(f'<text class="mark-word" x="{place}%" {where}>{escape(mark.label)}</text>')
+            kind = "mark-word tight"
+        parts.append(f'<text class="{kind}" x="{place}%" {where}>{escape(mark.label)}</text>')
     return "".join(parts)
 
 

@@ -50,9 +50,9 @@
     };
     const draw = () => {
       const high = parseFloat(getComputedStyle(reel).getPropertyValue("--row"));
+      reel.style.height = `${found.length * high}px`;
       const from = Math.max(0, Math.floor(table.scrollTop / high) - 8);
       const to = Math.min(found.length, Math.ceil((table.scrollTop + table.clientHeight) / high) + 8);
-      reel.style.height = `${found.length * high}px`;
       const shown = [];
       for (let at = from; at < to; at += 1) {
         const [op, verb, begun, took, status, came, code, name, anchor] = found[at];
@@ -86,6 +86,7 @@
     words.addEventListener("input", filter);
     result.addEventListener("change", filter);
     filter();
+    table.style.minHeight = `${table.offsetHeight}px`;  // so that a filter moves nothing below it
   };
 
   // A link into something folded unfolds it, and everything around it.
