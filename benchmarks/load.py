@@ -99,13 +99,12 @@ def fast_http_user(url: str, seconds: float) -> tuple[int, float, float]:
 
 def own(url: str, seconds: float, *, greenlets: bool, history: bool) -> tuple[int, float, float]:
     """The load's own producer in Locust's process: body, checksum, digest, histograms, perhaps the history."""
-    import gc
-
     import gevent
     import locust  # noqa: F401 -- its patches are part of what is measured
 
     from queueproof.swarm.client import Client
     from queueproof.swarm.flows import Producer
+    from queueproof.swarm.health import Health
     from queueproof.swarm.ledger import Ledger
     from queueproof.swarm.measures import Measures
     from queueproof.swarm.scenario import parse
@@ -115,7 +114,7 @@ def own(url: str, seconds: float, *, greenlets: bool, history: bool) -> tuple[in
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "history-1.ndjson" if history else None
         ledger = Ledger(path, run="bench", writer=1, on_failure=lambda: None)
-        measures = Measures()
+        measures, health = Measures(), Health()
         client = Client(Sender(url, connections=CLIENTS), ledger, measures, case="bench")
         producer = Producer(client, scenario, run="bench", scope="s", queues=("q",))
         numbers = iter(range(1 << 62))
@@ -144,11 +143,12 @@ def own(url: str, seconds: float, *, greenlets: bool, history: bool) -> tuple[in
             else:
                 submit()
         gevent.sleep(0.5)
-        gc.freeze()
+        health.start()  # as every worker does: among other things it sets the collector of garbage
         before = measures.verb("publish").ok
         cpu_s, wall_s = _spent(lambda: gevent.sleep(seconds))
         requests = measures.verb("publish").ok - before
         going = False
+        health.stop()
         _back(producer)
         client.sender.close()
         ledger.close()
