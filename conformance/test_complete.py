@@ -146,6 +146,33 @@ async def test_the_response_outlives_the_lock(case: Case) -> None:
     )
 
 
+@proves("DONE-2")
+async def test_the_response_of_a_second_delivery_is_kept(case: Case) -> None:
+    """DONE-2: `response` MUST be stored on the message and readable afterwards.
+
+    A message whose first hold lapsed, completed by its second holder.
+    """
+    queue = await case.lasting_queue()
+    message = await queue.publish()
+    first = await queue.take_one(message)
+    await asyncio.sleep(max(0.0, (first.over_ns - time.monotonic_ns()) / S))
+    held = await queue.take_one(message, timeout_s=HOLD_S, root="VIS-2", within_s=case.world.bound_s)
+    response = {"second": True}
+    completion = await queue.complete(held, response=response, root="DONE-2")
+
+    async def read() -> Any:
+        return (await queue.read(message)).get("response", wire.ABSENT)
+
+    seen = await case.eventually(read, partial(same_json, response), within_s=2.0)
+    case.require(
+        same_json(seen, response),
+        "the row of a message that was completed by its second holder does not show the response",
+        expected=f"response: {spell(response)}",
+        seen="no response" if seen is wire.ABSENT else f"response: {spell(seen)}",
+        evidence=(first.claim, held.claim, completion, case.exchanges[-1]),
+    )
+
+
 @proves("DONE-3")
 async def test_complete_lowers_the_claimed_count(case: Case) -> None:
     """DONE-3: Complete MUST lower `depth_claimed` by one.

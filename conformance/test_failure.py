@@ -142,7 +142,7 @@ def same_after(case: Case, queue: Queue, before: Delivery, again: Delivery) -> N
 async def test_the_reason_is_recorded(case: Case) -> None:
     """FAIL-3: `failure_reason` MUST be recorded.
 
-    Two messages failed for different reasons, each read off its own row.
+    Two messages failed for different reasons, each read off its own row; then one of them for another reason.
     """
     queue = await forgiving(case)
     messages = await queue.publish_many(2)
@@ -152,21 +152,29 @@ async def test_the_reason_is_recorded(case: Case) -> None:
         message: await queue.act("fail", held[message], root="FAIL-1", reason=reasons[message]) for message in messages
     }
     for message, reason in reasons.items():
+        await shows_reason(case, queue, message, reason, failed[message])
+    again = await comes_back(queue, messages[0])
+    another = f"{REASON}, and once more"
+    await shows_reason(case, queue, messages[0], another, await queue.act("fail", again, root="FAIL-1", reason=another))
 
-        async def read(message: Message = message) -> str:
-            row = await queue.read(message)
-            if "failure_reason" not in row:
-                raise NotSupported("a message's row shows no failure_reason")
-            return json.dumps(row["failure_reason"], ensure_ascii=False)
 
-        seen = await case.eventually(read, partial(contains, reason), within_s=3.0)
-        case.require(
-            contains(reason, seen),
-            "a failed message's row does not show the reason",
-            expected=f"failure_reason: {spell(reason)}",
-            seen=f"failure_reason: {seen[:300]}",
-            evidence=(failed[message], case.exchanges[-1]),
-        )
+async def shows_reason(case: Case, queue: Queue, message: Message, reason: str, failed: Exchange) -> None:
+    """The message's row shows why it failed last."""
+
+    async def read() -> str:
+        row = await queue.read(message)
+        if "failure_reason" not in row:
+            raise NotSupported("a message's row shows no failure_reason")
+        return json.dumps(row["failure_reason"], ensure_ascii=False)
+
+    seen = await case.eventually(read, partial(contains, reason), within_s=3.0)
+    case.require(
+        contains(reason, seen),
+        "a failed message's row does not show the reason",
+        expected=f"failure_reason: {spell(reason)}",
+        seen=f"failure_reason: {seen[:300]}",
+        evidence=(failed, case.exchanges[-1]),
+    )
 
 
 def contains(reason: str, shown: str) -> bool:

@@ -1,6 +1,7 @@
 """IDEM: what is not the same publish, publishes at once, and a key after its message's end."""
 
 import asyncio
+import contextlib
 import time
 
 from queueproof.contract import wire
@@ -15,6 +16,34 @@ HOLD_S = 60
 AT_ONCE = 8
 ROUNDS = 5
 QUIET_S = 1.5
+
+
+@proves("IDEM-1")
+async def test_a_key_outlasts_what_gives_its_message_back(case: Case) -> None:
+    """IDEM-1: Same key + same body twice MUST return the same message id.
+
+    Three messages of which one is released, one failed and one left to lapse: replayed afterwards, each gives its id.
+    """
+    queue = await case.lasting_queue()
+    messages = [await queue.publish(idempotency_key=case.world.token()) for _ in range(3)]
+    held = {d.message: d for d in await queue.take(*messages, batch_size=3)}
+    verbs = ("release", "fail", "lapse")
+    for verb, message in zip(verbs, messages, strict=True):
+        if verb != "lapse":
+            with contextlib.suppress(NotSupported):
+                more = {"reason": "planned"} if verb == "fail" else {}
+                await queue.act(verb, held[message], root={"release": "VIS-6", "fail": "FAIL-1"}[verb], **more)
+    await asyncio.sleep(max(0.0, (max(d.over_ns for d in held.values()) - time.monotonic_ns()) / S + 1.5))
+    for verb, message in zip(verbs, messages, strict=True):
+        request = wire.publish(queue.scope, queue.id, message.fields)
+        replay = await ask(case, request, fields=queue.described(message.token, message.fields))
+        case.require(
+            replay.ok and wire.identity(replay.data) == message.id,
+            f"the same publish again, after a {verb} of its message, did not give the first message's id",
+            expected=f"id {message.id}",
+            seen=f"id {wire.identity(replay.data)}" if replay.ok else replay.told(),
+            evidence=(message.publish, held[message].claim, replay),
+        )
 
 
 @proves("IDEM-5")

@@ -60,7 +60,7 @@ async def test_a_paused_queue_takes_nothing(case: Case) -> None:
     """LIFE-1: Publish to a paused queue MUST fail with `SCAIQUEUE_QUEUE_PAUSED`.
 
     At once and a while later; its neighbour goes on taking messages meanwhile, and so does the queue itself before the
-    pause and after its end (the controls). Nothing of what was refused is handed out.
+    pause and after its end (the controls). Nothing of what was refused is handed out. A second pause is like the first.
     """
     await takes_nothing(case, "queue")
 
@@ -92,6 +92,8 @@ async def takes_nothing(case: Case, level: str) -> None:
     messages.append(await queue.publish(root="LIFE-5"))
     await queue.take(*messages, batch_size=5, timeout_s=HOLD_S, root="LIFE-5")
     await queue.claim(10, HOLD_S)
+    await change(case, verb(queue, level, "pause"))
+    await refuses(case, queue, level, "paused")
 
 
 @proves("LIFE-3")

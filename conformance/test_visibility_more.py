@@ -1,13 +1,14 @@
 """VIS: the counters of what lapses, and the two verbs that move a lock's end: extend and release."""
 
 import asyncio
+import contextlib
 import time
 
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.client import Exchange
 from queueproof.drive.counters import counters_are, counters_sum_to
 from queueproof.drive.outcomes import Disturbed, NotSupported
-from queueproof.drive.queue import Delivery, Message, Queue
+from queueproof.drive.queue import POLL_S, Delivery, Message, Queue
 from queueproof.evidence.digest import same_json
 from queueproof.evidence.margins import certain_hold_ns
 
@@ -89,6 +90,44 @@ async def test_an_extension_holds(case: Case) -> None:
         await queue.take_one(message, timeout_s=HOLD_S, root="VIS-2", within_s=hold_s + case.world.bound_s)
 
 
+# Sent so long before a lock's end an extend is in time, and an enforcer may have its eye on the row already.
+LAST_MOMENTS_S = (0.2, 0.3, 0.4)
+
+
+@proves("VIS-5")
+async def test_an_extension_holds_for_as_long_as_it_says(case: Case) -> None:
+    """VIS-5: Extend MUST keep the message unclaimable past the original timeout.
+
+    One lock extended in its middle to three times its length, and three at the last moment, by their own length: what
+    was acknowledged in time holds to its end. A twin that is not extended returns meanwhile, and the others in the end
+    (the controls). What was answered too late, or refused, is not judged.
+    """
+    queue = await case.lasting_queue()
+    hold_s = case.world.dialect.timeout_s + case.world.room_s(2)
+    messages = await queue.publish_many(5)
+    long, *late = messages[:-1]
+    held = {d.message: d for d in await queue.take(*messages, batch_size=5, timeout_s=hold_s)}
+    sure: list[Extension] = []
+
+    async def extend(message: Message, by_s: float, before_s: float) -> None:
+        extension = Extension(queue, held[message], by_s)
+        with contextlib.suppress(Disturbed):
+            await extension.send_at(held[message].held_until_ns - round(before_s * S))
+            if extension.sent is not None and extension.sent.ret_ns < held[message].held_until_ns:
+                sure.append(extension)
+
+    await asyncio.gather(
+        extend(long, 3 * hold_s, hold_s / 2),
+        *(extend(message, hold_s, before_s) for message, before_s in zip(late, LAST_MOMENTS_S, strict=True)),
+    )
+    if not sure:
+        raise Disturbed("each extension came too late for its lock")
+    met = await kept(case, queue, sure, until_ns=max(extension.end_ns for extension in sure), every_s=0.3)
+    for message in set(messages) - met:
+        wait_s = 3 * hold_s + case.world.bound_s
+        await queue.take_one(message, timeout_s=HOLD_S, root="VIS-2", within_s=wait_s)
+
+
 class Extension:
     """One extend of a held message, and until when it holds for certain."""
 
@@ -101,10 +140,15 @@ class Extension:
 
     async def send(self, over_ns: int) -> None:
         """Sends it half a hold before `over_ns`, the end of the lock that it prolongs."""
-        await asyncio.sleep(max(0.0, (over_ns - time.monotonic_ns()) / S - self._hold_s / 2))
-        self.sent = await self._queue.act("extend", self._delivery, root="VIS-5", visibility_timeout_s=self._hold_s)
+        await self.send_at(over_ns - round(self._hold_s * S / 2))
+        assert self.sent is not None
         if self.sent.ret_ns > over_ns - round(self._hold_s * S / 10):
             raise Disturbed("an extension came too late for its lock")
+
+    async def send_at(self, at_ns: int) -> None:
+        """Sends it then."""
+        await asyncio.sleep(max(0.0, (at_ns - time.monotonic_ns()) / S))
+        self.sent = await self._queue.act("extend", self._delivery, root="VIS-5", visibility_timeout_s=self._hold_s)
 
     @property
     def end_ns(self) -> int:
@@ -117,11 +161,13 @@ class Extension:
         return self.sent.inv_ns + round(self._hold_s * S)
 
 
-async def kept(case: Case, queue: Queue, extensions: list[Extension], *, until_ns: int) -> set[Message]:
+async def kept(
+    case: Case, queue: Queue, extensions: list[Extension], *, until_ns: int, every_s: float = POLL_S
+) -> set[Message]:
     """Claims go on until then, and bring no message before its extension is over; what they brought."""
     met: set[Message] = set()
     by = {extension.message: extension for extension in extensions}
-    async for claim in queue.watch(until_ns, timeout_s=HOLD_S):
+    async for claim in queue.watch(until_ns, timeout_s=HOLD_S, every_s=every_s):
         for again in claim.deliveries:
             met.add(again.message)
             extension = by.get(again.message)
