@@ -26,7 +26,7 @@ class Served:
 @contextmanager
 def child(*command: str) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, Any]]]:
     """A Python child process and the JSON object of its first line; ended at the end."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
     process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, env=environment)
     assert process.stdout is not None
     try:

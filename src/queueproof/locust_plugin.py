@@ -14,7 +14,7 @@ from locust import User, events, task
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 
-from queueproof.errors import QueueproofError
+from queueproof.errors import Mistakes, QueueproofError, UsageError
 from queueproof.evidence.run import MANIFEST, RunDirectory, manifest_of
 from queueproof.swarm import scenario
 from queueproof.swarm.attachment import Attachment
@@ -43,15 +43,20 @@ def _init(environment: Environment, **_: Any) -> None:
         environment,
         over=lambda path: _over(environment, path),
         wrong=objectives.mistake,
-        check=lambda: _check(environment.parsed_options),
+        check=lambda: _check(environment),
     )
     if not environment.host and os.environ.get("SCAIGRID_HOST"):
         environment.host = os.environ["SCAIGRID_HOST"]
 
 
-def _check(options: Any) -> None:
-    """Raises UsageError for objectives that could not be judged when the load is over."""
-    objectives.parse_all(options.qp_objective)
+def _check(environment: Environment) -> None:
+    """Raises UsageError when no server is named, and for objectives that could not be judged when the load is over."""
+    wrong = Mistakes()
+    if not environment.host:
+        wrong.add(UsageError("no server is named", hint="give --host http://127.0.0.1:8000, or set SCAIGRID_HOST"))
+    options: Any = environment.parsed_options
+    wrong.read(lambda: objectives.parse_all(options.qp_objective))
+    wrong.tell()
 
 
 def _over(environment: Environment, path: Path) -> None:

@@ -229,6 +229,7 @@ def test_a_target_that_dies_half_way_leaves_losses_open(
     told = load(serve("dying"), stages=[{"rate": 100, "duration": 1}]).run("one")
     assert told["error"]["exit_code"] == 3
     assert told["load"]["sent"] == 100
+    assert "the last good answer came in second 1 of the load" in told["error"]["message"]
     assert not told["load"]["drain"]["complete"]
     assert told["verbs"]["publish"]["errors"] > 30
 

@@ -36,13 +36,15 @@ CHECKS = {
     "revived_completion": "terminality",
     "swapped_body": "integrity",
 }
-# Those whose oddity is nearest to a fault, seen from a load.
+# Those whose oddity is nearest to a fault, seen from a load, or that refuse what is asked by nature.
 ODD = (
     "effects_held_back",
     "lapse_two_seconds_late",
     "late_complete_accepted",
     "one_delivery_more",
+    "rate_limited",
     "resets_after_effect",
+    "sometimes_503",
 )
 
 

@@ -105,6 +105,25 @@ def test_a_master_and_its_worker_are_one_load(locust: Locust, serve: Any, tmp_pa
     assert read_history(tmp_path / "run").calls.height > 200
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], "no server is named"),
+        (["--qp-objective", "errors"], "2 mistakes:"),
+        (["--host", "http://127.0.0.1:9", "--qp-objective", "errors"], "`errors` is no objective"),
+        (["--host", "http://127.0.0.1:9", "--qp-duration", "soon"], "--qp-duration 'soon' is no duration"),
+    ],
+)
+def test_wrong_options_end_it_before_anything_is_sent(
+    options: list[str], words: str, locust: Locust, tmp_path: Path
+) -> None:
+    process = locust("--headless", "--qp-scenario", "own.toml", "--qp-out", "run", *options)
+    said, _ = process.communicate()
+    assert process.returncode == 2, said
+    assert words in said
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_masters_busy_port_ends_it_with_a_word(locust: Locust) -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = str(busy.getsockname()[1])

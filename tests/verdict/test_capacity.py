@@ -11,7 +11,7 @@ import pytest
 from queueproof.errors import ExitCode
 from queueproof.evidence.results import FindingResult, Results, Verdict
 from queueproof.verdict import objectives, window
-from queueproof.verdict.capacity import Bound, Came, Manner, Probe, search
+from queueproof.verdict.capacity import REPEATS, Bound, Came, Manner, Probe, search
 from queueproof.verdict.edge import edge
 from queueproof.verdict.scaling import Law, fit, told
 
@@ -119,6 +119,16 @@ def test_one_window_that_says_nothing_is_tried_again() -> None:
     found = search(after([Came.MET, Came.INVALID], server.probe), START)
     assert found.bound is Bound.INTERVAL
     assert [probe.rate for probe in found.probes[1:3]] == [200.0, 200.0]
+
+
+def test_a_neighbour_that_has_the_machine_for_a_while_is_no_limit_of_the_generator() -> None:
+    """It had sent more before, so it can."""
+    crowd = [Came.MET, Came.MET, Came.MISSED, Came.INVALID, Came.INVALID, Came.INVALID]
+    found = search(after(crowd, Simulated(edge=300).probe), START)
+    assert found.bound is Bound.INTERVAL
+    assert found.rate == pytest.approx(300, rel=0.05)
+    assert found.why == ""
+    assert sum(probe.phase == "repeat" and probe.came is not Came.INVALID for probe in found.probes) >= REPEATS
 
 
 def test_a_generator_too_slow_for_every_rate_names_nothing() -> None:

@@ -71,6 +71,7 @@ def test_all_is_well(tmp_path: Path) -> None:
 
 
 ERROR = {"exit_code": 3, "message": "the target is away", "hint": "look"}
+REFUSED = {**VERB, "errors": 6, "codes": {"timeout": 2, "RATE_LIMITED": 4}}
 CUT = {"complete": False, "why": "it took long", "missing": 3, "delivered": 5}
 INVALID = {**LOAD, "invalid": ["too slow"]}
 
@@ -79,6 +80,14 @@ INVALID = {**LOAD, "invalid": ["too slow"]}
     ("told", "findings", "ending", "code", "verdict", "word"),
     [
         ({"load": {**LOAD, "series": [{"backlog": 9}]}}, (), None, 1, "objectives-missed", "Missed: backlog.peak"),
+        (
+            {"verbs": {"publish": REFUSED}},
+            (),
+            None,
+            1,
+            "objectives-missed",
+            "errors < 1% (most often RATE_LIMITED, 4 times)",
+        ),
         ({"verbs": {}}, (), None, 4, "no-verdict", "Never measured: errors"),
         ({"load": INVALID}, (), None, 4, "no-verdict", "invalid: too slow"),
         ({"load": INVALID, "error": ERROR}, (), None, 3, "no-verdict", "the target is away → look"),

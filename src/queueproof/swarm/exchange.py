@@ -347,7 +347,8 @@ class Coordinator:
         told["problems"] = self._problems
         if drained["why"] == AWAY:
             hint = "see the target's log: nothing can be said about what it had accepted"
-            told["error"] = {"exit_code": int(ExitCode.TARGET), "message": AWAY, "hint": hint}
+            message = f"{AWAY}{outcome.last_answer(self._series)}"
+            told["error"] = {"exit_code": int(ExitCode.TARGET), "message": message, "hint": hint}
         return told
 
 

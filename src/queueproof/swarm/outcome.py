@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,6 +43,12 @@ def second(number: int, part: Whole, before: Mapping[str, Any] | None) -> dict[s
         "e2e_p99_us": part.of("e2e", "response").percentile(99),
         "lateness_p99_us": part.of("dispatch", "lateness").percentile(99),
     }
+
+
+def last_answer(series: Sequence[Mapping[str, Any]]) -> str:
+    """When the target of this series was last heard of, in words; "" when it never was while the load ran."""
+    good = [point["t"] for point in series if point["publish"] or point["claim"] or point["complete"]]
+    return f": the last good answer came in second {good[-1] + 1} of the load" if good else ""
 
 
 def line(phase: str, elapsed_s: float, scenario: Scenario, whole: Whole, in_flight: int) -> dict[str, Any]:

@@ -95,7 +95,9 @@ def search(probe: Probing, manner: Manner) -> Capacity:
         if found.came in _ENDS:
             return _ended(found, seen)
         last = seen[-CONFIRM:]
-        if len(last) == CONFIRM and all(one.came is Came.INVALID and one.rate == rate for one in last):
+        invalid = len(last) == CONFIRM and all(one.came is Came.INVALID and one.rate == rate for one in last)
+        # Where it has sent as much before, it is a neighbour that has the machine for longer.
+        if invalid and not any(sent >= rate for sent, _ in windows(seen)):
             ceiling = min(ceiling, rate)
     return _answer(seen, ceiling, manner)
 
@@ -137,7 +139,7 @@ def _near(found: Edge, seen: Sequence[Probe], ceiling: float, manner: Manner) ->
 
     So either side of the edge is tried again and again, and the interval shrinks from both ends.
     """
-    repeats = sum(one.phase == "repeat" for one in seen)
+    repeats = sum(one.phase == "repeat" and one.came in {Came.MET, Came.MISSED} for one in seen)
     if found.spread <= 1 + 2 * manner.precision and repeats >= REPEATS:
         return None
     last = next(one for one in reversed(seen) if one.came in {Came.MET, Came.MISSED})

@@ -214,7 +214,7 @@ def _decide(
     if lacks:
         return Verdict.NO_VERDICT, ExitCode.NO_VERDICT, f"Too little was seen of the fault: {lacks}"
     if missed:
-        return Verdict.OBJECTIVES_MISSED, ExitCode.DOES_NOT, f"Missed: {', '.join(missed)}"
+        return Verdict.OBJECTIVES_MISSED, ExitCode.DOES_NOT, f"Missed: {', '.join(missed)}{_errors(missed, told)}"
     if unknown:
         return Verdict.NO_VERDICT, ExitCode.NO_VERDICT, f"Never measured: {', '.join(unknown)}"
     if untold := _untold(load, looked=looked, judged=bool(held)):
@@ -226,6 +226,17 @@ def _decide(
         return Verdict.OBJECTIVES_MET, ExitCode.CONFORMS, said
     said = "Nothing was lost or handed out wrongly, every objective is met."
     return Verdict.OBJECTIVES_MET, ExitCode.CONFORMS, said
+
+
+def _errors(missed: Sequence[str], told: Mapping[str, Any]) -> str:
+    """What most of the errors were, where there were too many of them."""
+    codes: Counter[str] = Counter()
+    for entry in told.get("verbs", {}).values():
+        codes.update(entry.get("codes", {}))
+    if not codes or not any(one.split("<")[0].strip().endswith("errors") for one in missed):
+        return ""
+    ((code, number),) = codes.most_common(1)
+    return f" (most often {code}, {number:,} times)"
 
 
 def _untold(load: Mapping[str, Any], *, looked: bool, judged: bool) -> str:
