@@ -8,7 +8,7 @@ from rich.cells import cell_len
 
 from queueproof.report.cards import Group
 from queueproof.report.story import load_story
-from queueproof.report.terminal import render, render_card, show, wants_ascii, wants_colour
+from queueproof.report.terminal import render, render_card, show, terminal_width, wants_ascii, wants_colour
 
 
 def test_a_failure_explains_itself(failing_run: Path) -> None:
@@ -66,6 +66,16 @@ def test_colour_is_only_for_terminals_that_want_it(failing_run: Path) -> None:
     assert not wants_colour(io.StringIO(), {"TERM": "xterm"})
     assert "\x1b[" in render(load_story(failing_run), colour=True)
     assert "\x1b[" not in render(load_story(failing_run), colour=False)
+
+
+def test_the_width_is_what_columns_says_else_the_terminals(failing_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    assert [terminal_width(out, {"COLUMNS": said}) for said in ("40", "0", "wide", "")] == [40, 100, 100, 100]
+    monkeypatch.setenv("COLUMNS", "40")
+    show(load_story(failing_run), out)
+    kept_whole = ("report", "junit")  # paths, there to be copied
+    lines = [line for line in out.getvalue().splitlines() if not line.strip().startswith(kept_whole)]
+    assert max(map(cell_len, lines)) <= 40
 
 
 def test_a_stream_that_cannot_carry_the_signs_gets_letters(failing_run: Path) -> None:

@@ -75,7 +75,11 @@ def show(story: Story, stream: TextIO | None = None) -> None:
     out.flush()
 
 
-def terminal_width(stream: TextIO) -> int:
+def terminal_width(stream: TextIO, environment: Mapping[str, str] = os.environ) -> int:
+    """Columns: what COLUMNS says, else the terminal's, else 100 (a pipe, a file)."""
+    said = environment.get("COLUMNS", "")
+    if said.isascii() and said.isdigit() and int(said[:6]):
+        return int(said[:6])
     try:
         return os.get_terminal_size(stream.fileno()).columns
     except (OSError, ValueError):
