@@ -40,7 +40,7 @@ def test_a_passing_run_is_short(passing_run: Path) -> None:
 def test_no_line_is_wider_than_the_terminal(
     failing_run: Path, hostile_run: Path, load_run: Path, width: int, ascii_only: bool
 ) -> None:
-    for path in (failing_run, hostile_run):
+    for path in (failing_run, hostile_run, load_run):
         text = render(load_story(path), width=width, ascii_only=ascii_only)
         lines = [line for line in text.splitlines() if str(path) not in line]  # a path stays whole, to be copied
         assert all(cell_len(line) <= max(40, width) for line in lines)
@@ -96,6 +96,16 @@ def test_load_shows_percentiles_and_missed_objectives(load_run: Path) -> None:
     assert "MISSED  e2e.p99 < 40ms  45.0 ms · 12 % above 40ms" in text
     assert "publish response" in text and "4.5 ms" in text
     assert "and 22 more findings" in text
+
+
+def test_a_narrow_terminal_gets_the_weightiest_percentiles(load_run: Path) -> None:
+    wide, usual, narrow = (render(load_story(load_run), width=width) for width in (120, 80, 40))
+    heads = [line.split() for text in (wide, usual) for line in text.splitlines() if line.split()[:1] == ["count"]]
+    assert heads == [
+        ["count", "errors", "p50", "p90", "p95", "p99", "p99.9", "max"],
+        ["count", "errors", "p50", "p99", "max"],
+    ]
+    assert "publish response: 1,600 calls, 2 errors, p50 900 µs, p99 4.5 ms, max 18.0 ms" in " ".join(narrow.split())
 
 
 def test_a_card_alone_is_plain_text(failing_run: Path) -> None:
