@@ -28,6 +28,19 @@ def test_the_evidence_comes_with_what_else_touched_its_message(new_run: Builder)
     assert notes == [] and other not in {exchange.op for exchange in picked.exchanges}
 
 
+def test_of_the_same_queue_only_the_nearest_calls_are_shown(new_run: Builder) -> None:
+    """Two deliveries of one message, among fifty calls about others."""
+    run = new_run()
+    first = run.claim(0.0, 0.1, "m-1")
+    others = [run.claim(1 + number / 10, 1.05 + number / 10, f"x-{number}") for number in range(50)]
+    second = run.claim(7.0, 7.1, "m-1", attempts=2)
+    run.close()
+    [picked], _ = pick(run.path, [Want(operations=frozenset({first, second}))])
+    shown = [exchange.op for exchange in picked.exchanges]
+    assert shown[0] == first and shown[-1] == second and len(shown) == 8
+    assert set(shown[1:-1]) <= set(others) and picked.omitted == 44
+
+
 def test_claims_of_the_same_queue_meanwhile_are_shown_too(new_run: Builder) -> None:
     run = new_run()
     a = run.claim(0.0, 0.01, "m")

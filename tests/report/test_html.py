@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import msgspec
 import pytest
 
 from queueproof.evidence.latency import Interval, IntervalLog, Recorder, log_name
@@ -157,6 +158,20 @@ def test_what_broke_stands_first_with_its_sentence_and_its_command(failing_run: 
         assert words in first, words
     first = html(load_story(load_run)).partition("What broke")[2][:2_000]
     assert "breaks CLAIM-6" in first and "25 alike" in first
+
+
+def test_a_command_says_where_its_key_comes_from(new_run: Callable[[], Any]) -> None:
+    """Of a server that the run did not start itself: pasted into a shell without the key it would end at once."""
+    for kind, told in (("url", True), ("embedded", False)):
+        run = new_run()
+        manifest = run.directory.manifest()
+        run.directory.write_manifest(msgspec.structs.replace(manifest, target={**manifest.target, "kind": kind}))
+        failed = RequirementResult(
+            id="CLAIM-6", level="MUST", profile="core", outcome=Outcome.FAILED, summary="no", expectation="new"
+        )
+        text = html(load_story(run.finish(Verdict.DOES_NOT_CONFORM, 1, failed)))
+        assert ("SCAIGRID_API_KEY</code>" in text) is told
+        assert "no expectation covers it" not in text  # there is no expectations file
 
 
 def test_profiles_and_levels_are_summed_up(failing_run: Path) -> None:

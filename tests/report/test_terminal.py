@@ -8,7 +8,7 @@ from rich.cells import cell_len
 
 from queueproof.report.cards import Group
 from queueproof.report.story import load_story
-from queueproof.report.terminal import render, render_card, show, wants_ascii, wants_colour
+from queueproof.report.terminal import render, render_card, show, terminal_width, wants_ascii, wants_colour
 
 
 def test_a_failure_explains_itself(failing_run: Path) -> None:
@@ -40,7 +40,7 @@ def test_a_passing_run_is_short(passing_run: Path) -> None:
 def test_no_line_is_wider_than_the_terminal(
     failing_run: Path, hostile_run: Path, load_run: Path, width: int, ascii_only: bool
 ) -> None:
-    for path in (failing_run, hostile_run):
+    for path in (failing_run, hostile_run, load_run):
         text = render(load_story(path), width=width, ascii_only=ascii_only)
         lines = [line for line in text.splitlines() if str(path) not in line]  # a path stays whole, to be copied
         assert all(cell_len(line) <= max(40, width) for line in lines)
@@ -68,6 +68,16 @@ def test_colour_is_only_for_terminals_that_want_it(failing_run: Path) -> None:
     assert "\x1b[" not in render(load_story(failing_run), colour=False)
 
 
+def test_the_width_is_what_columns_says_else_the_terminals(failing_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    assert [terminal_width(out, {"COLUMNS": said}) for said in ("40", "0", "wide", "")] == [40, 100, 100, 100]
+    monkeypatch.setenv("COLUMNS", "40")
+    show(load_story(failing_run), out)
+    kept_whole = ("report", "junit")  # paths, there to be copied
+    lines = [line for line in out.getvalue().splitlines() if not line.strip().startswith(kept_whole)]
+    assert max(map(cell_len, lines)) <= 40
+
+
 def test_a_stream_that_cannot_carry_the_signs_gets_letters(failing_run: Path) -> None:
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="latin-1")
@@ -86,6 +96,16 @@ def test_load_shows_percentiles_and_missed_objectives(load_run: Path) -> None:
     assert "MISSED  e2e.p99 < 40ms  45.0 ms · 12 % above 40ms" in text
     assert "publish response" in text and "4.5 ms" in text
     assert "and 22 more findings" in text
+
+
+def test_a_narrow_terminal_gets_the_weightiest_percentiles(load_run: Path) -> None:
+    wide, usual, narrow = (render(load_story(load_run), width=width) for width in (120, 80, 40))
+    heads = [line.split() for text in (wide, usual) for line in text.splitlines() if line.split()[:1] == ["count"]]
+    assert heads == [
+        ["count", "errors", "p50", "p90", "p95", "p99", "p99.9", "max"],
+        ["count", "errors", "p50", "p99", "max"],
+    ]
+    assert "publish response: 1,600 calls, 2 errors, p50 900 µs, p99 4.5 ms, max 18.0 ms" in " ".join(narrow.split())
 
 
 def test_a_card_alone_is_plain_text(failing_run: Path) -> None:

@@ -17,6 +17,8 @@ def clean(
 ) -> None:
     """Takes away from the server what a cut-off run left there."""
     from queueproof.conduct import clean_run
+    from queueproof.report.waiting import waiting
 
-    left = clean_run(run, url=url, key=api_key)
+    with waiting("taking away what the run left"):
+        left = clean_run(run, url=url, key=api_key)
     typer.echo(left)

@@ -31,6 +31,7 @@ def compare(
     """Says whether a load run is slower than a baseline, and how sure that is."""
     from queueproof import conduct_compare
     from queueproof.cli.telling import tell
+    from queueproof.report.waiting import waiting
 
     if save is not None:
         if fail_on:
@@ -42,6 +43,9 @@ def compare(
     if len(runs) != 2:
         raise UsageError("two runs are wanted, BASELINE and RUN", hint="queueproof compare BASELINE RUN")
     words = ["queueproof", "compare", *runs, *(word for one in fail_on or () for word in ("--fail-on", one))]
-    run = conduct_compare.compared(runs[0], Path(runs[1]), fail_on=fail_on or (), out=out, command=shlex.join(words))
+    with waiting("comparing the two runs"):
+        run = conduct_compare.compared(
+            runs[0], Path(runs[1]), fail_on=fail_on or (), out=out, command=shlex.join(words)
+        )
     tell(run.path, json=json)
     raise typer.Exit(run.results().exit_code)

@@ -31,12 +31,14 @@ def doctor(
 
     from queueproof.conduct_doctor import doctor as examine
     from queueproof.report.checkup import show
+    from queueproof.report.waiting import waiting
 
     keys = {
         "view": view_key, "publish": publish_key, "consume": consume_key, "manage": manage_key, "foreign": foreign_key,
     }  # fmt: skip
     given = {name: key for name, key in keys.items() if key}
-    checkup, code = examine(url=one_target(context, url, target), kind=target, key=api_key, keys=given)
+    with waiting("looking at the server"):
+        checkup, code = examine(url=one_target(context, url, target), kind=target, key=api_key, keys=given)
     with readable():
         if as_json:
             sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(checkup), indent=1) + b"\n")

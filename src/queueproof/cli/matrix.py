@@ -24,9 +24,11 @@ def matrix(
     """Lays the results of several implementations side by side: a page, Markdown and badges."""
     from queueproof.report.matrix import as_json, build
     from queueproof.report.matrix_page import sentence, write_matrix
+    from queueproof.report.waiting import waiting
 
-    built = build(results)
-    files = write_matrix(built, out)
+    with waiting("laying the results side by side"):
+        built = build(results)
+        files = write_matrix(built, out)
     words = sys.stderr if json else sys.stdout
     with readable():
         words.write(f"{sentence(built)}\n{files[0]}\n")

@@ -30,12 +30,14 @@ def replay(
 
     from queueproof.evidence.run import REPORT
     from queueproof.replay import replay as again
+    from queueproof.report.waiting import waiting
 
     keys = {
         "view": view_key, "publish": publish_key, "consume": consume_key, "manage": manage_key, "foreign": foreign_key,
     }  # fmt: skip
     given = {name: key for name, key in keys.items() if key}
-    answer = asyncio.run(again(run, requirement.upper(), url=url, key=api_key, keys=given, out=out))
+    with waiting(f"trying {requirement.upper()} again"):
+        answer = asyncio.run(again(run, requirement.upper(), url=url, key=api_key, keys=given, out=out))
     lines = [f"{answer.word}  {answer.told}"]
     lines += [f"  → {answer.advice}"] if answer.advice else []
     lines += [f"  report  {answer.directory / REPORT}"] if answer.directory else []

@@ -21,12 +21,16 @@ def report(
     """Prints the report of a run, made again from its directory."""
     from queueproof.report.github import unheard
     from queueproof.report.story import load_story
+    from queueproof.report.waiting import waiting
     from queueproof.report.write import render, show
 
     if format == "text" and not json:
+        with waiting("reading the run"):
+            story = load_story(run)
         with readable(), unheard(sys.stdout):
-            show(load_story(run), sys.stdout)
+            show(story, sys.stdout)
         return
-    content = render(run, "json" if json else format).encode("utf-8", "replace")
+    with waiting("reading the run"):
+        content = render(run, "json" if json else format).encode("utf-8", "replace")
     with readable():
         sys.stdout.buffer.write(content)

@@ -21,6 +21,8 @@ from queueproof.evidence.operation import Clock, Invoke, Item, Result, Return
 MOST_EXCHANGES: Final = 40
 # Ids that several operations of the evidence share are what it is about; without one, only a handful can be followed.
 _MOST_SUBJECTS: Final = 5
+# Calls of the same queue about other messages: a few set the scene, more would bury what the verdict rests on.
+_MOST_BESIDE: Final = 6
 _FREES: Final = frozenset({"complete", "fail", "release"})
 
 
@@ -138,11 +140,20 @@ class _Search:
         self.omitted += len(self.related[keep:])
         del self.related[keep:]
 
+    def _thin(self) -> None:
+        """Of calls about other messages the nearest; those that came back empty share a lane and may stay."""
+        self.related.sort(key=lambda entry: entry[:2])
+        others = [entry for entry in self.related if entry[0] and entry[2].messages()][_MOST_BESIDE:]
+        gone = {id(entry) for entry in others}
+        self.related = [entry for entry in self.related if id(entry) not in gone]
+        self.omitted += len(others)
+
     def finish(self) -> Picked:
         kept = self.evidence
         if len(kept) > self.cap:  # the beginning sets the scene, the end is where it broke
             head = self.cap // 3
             kept = kept[:head] + kept[head - self.cap :]
+        self._thin()
         self._prune(self.cap - len(kept))
         found = sorted(
             [*kept, *(entry[2] for entry in self.related)], key=lambda exchange: (exchange.at_ns, exchange.op)

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -186,18 +186,14 @@ def until_s(results: Results) -> float:
     return _number(results.load.get("duration_s")) or math.inf
 
 
-def load_lines(results: Results) -> list[str]:
-    """The load part as lines of text; none when the run has no load."""
-    lines = []
-    table = rows(results)
-    if table:
-        lines.append(f"{'':<22}{'count':>9} {'errors':>7}" + "".join(f"{name:>11}" for name, _ in PERCENTILES))
-    for row in table:
-        name = f"{row.verb} {row.time}"
-        lines.append(
-            f"{name[:21]:<22}{row.count:>9,} {row.errors:>7,}"
-            + "".join(f"{duration(value):>11}" for value in row.values)
-        )
+# A line of the table on a terminal: the name, calls, errors, then as many percentiles as there is room for.
+_NAME, _COUNT, _NUMBER = 25, 17, 11
+_WEIGHTIEST: Final = ("p50", "p99", "max", "p99.9", "p90", "p95")
+
+
+def load_lines(results: Results, width: int) -> list[str]:
+    """The load part as lines of text, the table at most `width` columns wide; none when the run has no load."""
+    lines = _table(rows(results), width)
     for objective in objectives(results):
         said = " · ".join(filter(None, (objective.value, objective.margin)))
         met = MET[objective.met] if objective.met is not False else "MISSED"
@@ -206,3 +202,22 @@ def load_lines(results: Results) -> list[str]:
     if pairs:
         lines.append(" · ".join(f"{name} {value}" for name, value in pairs))
     return lines
+
+
+def _table(table: Sequence[Row], width: int) -> list[str]:
+    """Columns; where not even two percentiles have room beside each other, a sentence a histogram."""
+    room = (width - _NAME - _COUNT) // _NUMBER
+    wanted = _WEIGHTIEST[: room if room >= 2 else 3]
+    shown = [(number, name) for number, (name, _) in enumerate(PERCENTILES) if name in wanted]
+    if room < 2:
+        return [
+            f"{row.verb} {row.time}: {row.count:,} calls, {row.errors:,} errors, "
+            + ", ".join(f"{name} {duration(row.values[number])}" for number, name in shown)
+            for row in table
+        ]
+    head = f"{'':<{_NAME}}{'count':>9} {'errors':>7}" + "".join(f"{name:>{_NUMBER}}" for _, name in shown)
+    return [head] * bool(table) + [
+        f"{f'{row.verb} {row.time}'[: _NAME - 1]:<{_NAME}}{row.count:>9,} {row.errors:>7,}"
+        + "".join(f"{duration(row.values[number]):>{_NUMBER}}" for number, _ in shown)
+        for row in table
+    ]

@@ -58,6 +58,11 @@ class Story:
         return harmless(str(self.manifest.target.get("url") or "")) if self.manifest else ""
 
     @property
+    def needs_key(self) -> bool:
+        """Whether a command that runs it again has to be given a key: the target was not started by the run."""
+        return self.manifest is not None and self.manifest.target.get("kind") == "url"
+
+    @property
     def facts(self) -> list[tuple[str, Any]]:
         """What else the manifest tells of the target and of the options; no secret, whoever wrote it there."""
         if self.manifest is None:

@@ -75,7 +75,11 @@ def show(story: Story, stream: TextIO | None = None) -> None:
     out.flush()
 
 
-def terminal_width(stream: TextIO) -> int:
+def terminal_width(stream: TextIO, environment: Mapping[str, str] = os.environ) -> int:
+    """Columns: what COLUMNS says, else the terminal's, else 100 (a pipe, a file)."""
+    said = environment.get("COLUMNS", "")
+    if said.isascii() and said.isdigit() and int(said[:6]):
+        return int(said[:6])
     try:
         return os.get_terminal_size(stream.fileno()).columns
     except (OSError, ValueError):
@@ -251,11 +255,11 @@ class _Page:
         return f"{card.sign} {card.title}" if card.note else f"{self._signs[card.outcome]} {card.id}"
 
     def _load(self, story: Story) -> None:
-        lines = load_lines(story.results) if story.results else []
+        lines = load_lines(story.results, self.width - self._indent(2)) if story.results else []
         if lines:
             self._title("Load")
         for line in lines:
-            self._console.print(Text(f"  {self._say(line)}"), soft_wrap=True)
+            self._in(Text(self._say(line)), 2)
 
     def _foot(self, story: Story) -> None:
         self._title("This run")
