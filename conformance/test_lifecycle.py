@@ -94,6 +94,7 @@ async def takes_nothing(case: Case, level: str) -> None:
     await queue.claim(10, HOLD_S)
     await change(case, verb(queue, level, "pause"))
     await refuses(case, queue, level, "paused")
+    await resume(case, queue, level)
 
 
 @proves("LIFE-3")

@@ -92,6 +92,8 @@ async def test_an_extension_holds(case: Case) -> None:
 
 # Sent so long before a lock's end an extend is in time, and an enforcer may have its eye on the row already.
 LAST_MOMENTS_S = (0.2, 0.3, 0.4)
+# On a line that is quicker than this one of them can be in time; on another none may be, again and again.
+QUICK_NS = S // 10
 
 
 @proves("VIS-5")
@@ -120,8 +122,10 @@ async def test_an_extension_holds_for_as_long_as_it_says(case: Case) -> None:
         extend(long, 3 * hold_s, hold_s / 2),
         *(extend(message, hold_s, before_s) for message, before_s in zip(late, LAST_MOMENTS_S, strict=True)),
     )
-    if not sure:
-        raise Disturbed("each extension came too late for its lock")
+    judged = {extension.message for extension in sure}
+    is_quick = min(exchange.ret_ns - exchange.inv_ns for exchange in case.exchanges) < QUICK_NS
+    if long not in judged or (is_quick and not judged & set(late)):
+        raise Disturbed("an extension came too late for its lock")
     met = await kept(case, queue, sure, until_ns=max(extension.end_ns for extension in sure), every_s=0.3)
     for message in set(messages) - met:
         wait_s = 3 * hold_s + case.world.bound_s

@@ -167,7 +167,8 @@ class TestBook:
 
     def test_contents_are_those_of_the_publish(self) -> None:
         assert root_of(story(1), 5, 1, body={"n": 2}) == "PUB-5"
-        assert root_of(story(1), 5, 1, labels={"a": "b"}) == "CLAIM-3"
+        assert root_of(story(1), 5, 1, labels={"plan": "m2"}) == "CLAIM-3"
+        claimed(story(1), 5, 1, labels={"added": "by the server"})
         claimed(story(1), 5, 1, labels=None)
 
     def test_an_extend_without_an_answer_leaves_the_nearer_end(self) -> None:
