@@ -11,7 +11,7 @@ from queueproof.drive.case import Case
 from queueproof.drive.cleanup import Ledger
 from queueproof.drive.client import Client
 from queueproof.drive.limits import RequestBudget
-from queueproof.drive.outcomes import Disturbed
+from queueproof.drive.outcomes import Inconclusive
 from queueproof.drive.recorder import Recorder
 from queueproof.drive.world import World
 
@@ -24,7 +24,7 @@ class Pouring(Pocket):
         return Reply(body=b" " * 40_000)
 
 
-async def test_where_no_claim_is_ever_answered_the_case_is_disturbed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_where_no_claim_is_ever_answered_the_case_ends_inconclusive(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each claim of unknown result may hold the message until its timeout: waiting for that would never end."""
     monkeypatch.setattr(wire, "ANSWER_LIMIT", 20_000)
     monkeypatch.setattr(queue_module, "LONGEST_UNANSWERED_S", 0.3)
@@ -36,7 +36,7 @@ async def test_where_no_claim_is_ever_answered_the_case_is_disturbed(monkeypatch
             case = Case(world, "VIS-1", "test_x.py::test_x")
             queue = await case.queue()
             message = await queue.publish()
-            with pytest.raises(Disturbed, match=r"for 0.3 s no claim was answered: the answer is larger than"):
+            with pytest.raises(Inconclusive, match=r"for 0.3 s no claim was answered: the answer is larger than"):
                 await queue.take_one(message, within_s=0.0)
         finally:
             await client.close()

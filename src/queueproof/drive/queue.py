@@ -306,7 +306,7 @@ class Queue:
             found += claim.deliveries
             answered_ns = claim.exchange.ret_ns if claim.exchange.result is Result.OK else answered_ns
             if claim.exchange.ret_ns > max(end_ns, answered_ns + LONGEST_UNANSWERED_S * S):
-                raise Disturbed(f"for {LONGEST_UNANSWERED_S} s no claim was answered: {claim.exchange.told()}")
+                raise Inconclusive(f"for {LONGEST_UNANSWERED_S} s no claim was answered: {claim.exchange.told()}")
             fresh = set(missing)
             missing -= {delivery.message for delivery in claim.deliveries}
             empty = empty + 1 if last and claim.sure and not claim.deliveries else 0
