@@ -41,6 +41,7 @@ KINDS = ("failing", "load", "capacity", "compare", "contract", "matrix")  # one 
 # Rows that differ in their words only: the first few stand for all, or axe takes a minute on two busy cores.
 ALIKE = (
     ".sentences > li:nth-child(n+4)",
+    ".part-of-contract:nth-of-type(n+4) .untested",
     ".all > li:nth-child(n+6)",
     "tr.row:nth-child(n+4)",
     ".rest",
