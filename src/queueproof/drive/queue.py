@@ -41,6 +41,8 @@ BACKOFF_S = 20.0
 LAPSES_ALLOWED = 2
 # For a lost claim's hold to lapse a case waits this long; beyond it a new start is quicker.
 LONGEST_UNSURE_S = 6
+# Each claim without an answer starts that waiting anew: where none at all is answered for so long, it ends.
+LONGEST_UNANSWERED_S = 30
 __all__ = ["BACKOFF_S", "Claim", "Delivery", "Message", "Queue", "S", "double_hold"]
 
 QUICKSTART_PRIORITY = {"tier": "normal", "score": 500}
@@ -297,6 +299,7 @@ class Queue:
         found: list[Delivery] = []
         missing = set(messages)
         empty = 0  # claims in a row, sent after the time was over, that brought nothing
+        answered_ns = time.monotonic_ns()  # when a claim was last answered
         others = 0  # claims sent after the time was over that brought only what had come before
         allowed_s = self.world.bound_s if within_s is None else within_s
         end_ns = time.monotonic_ns() + round(allowed_s * S)
@@ -304,6 +307,9 @@ class Queue:
             last = self._over(end_ns, allowed_s)
             claim = await self.claim(batch_size, timeout_s, refused=UNDOCUMENTED if root == UNDOCUMENTED else "CLAIM-1")
             found += claim.deliveries
+            answered_ns = claim.exchange.ret_ns if claim.exchange.result is Result.OK else answered_ns
+            if claim.exchange.ret_ns > max(end_ns, answered_ns + LONGEST_UNANSWERED_S * S):
+                raise Inconclusive(f"for {LONGEST_UNANSWERED_S} s no claim was answered: {claim.exchange.told()}")
             fresh = set(missing)
             missing -= {delivery.message for delivery in claim.deliveries}
             empty = empty + 1 if last and claim.sure and not claim.deliveries else 0

@@ -20,6 +20,7 @@ _LEAST_PX: Final = 3  # a call of a millisecond in a picture of a minute is stil
 _RING_PX: Final = 10
 _ROOM: Final = 1.7  # per cent of the width that a letter takes, on a phone a little more
 TITLE_LIMIT: Final = 160
+_BESIDE_ZERO: Final = 18  # per cent: nearer than this a mark's words touch those of 0 on a phone, and are left out
 _NAMESPACE: Final = "http://www.w3.org/2000/svg"
 
 
@@ -59,9 +60,10 @@ def _axis_label(at_ns: int, layout: Layout) -> str:
 
 def _tick(tick: int, layout: Layout, height: int) -> str:
     place = _place(tick, layout)
+    kind = "tick tight" if 0 < place < _BESIDE_ZERO else "tick"
     return (
         f'<line class="grid" x1="{place}%" x2="{place}%" y1="{_AXIS_PX - 4}" y2="{height}"/>'
-        f'<text class="tick" x="{place}%" y="12" text-anchor="{_anchor(place)}">{_axis_label(tick, layout)}</text>'
+        f'<text class="{kind}" x="{place}%" y="12" text-anchor="{_anchor(place)}">{_axis_label(tick, layout)}</text>'
     )
 
 
