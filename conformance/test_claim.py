@@ -6,6 +6,7 @@ import time
 
 from queueproof.contract import wire
 from queueproof.drive.case import Case, proves, spell
+from queueproof.drive.difference import contrast
 from queueproof.drive.optional import tolerated
 from queueproof.drive.outcomes import UNDOCUMENTED, Disturbed, NotSupported
 from queueproof.drive.queue import UNAVAILABLE, Delivery, Message, Queue, double_hold
@@ -116,8 +117,7 @@ def whole(case: Case, delivery: Delivery, ours: set[str]) -> None:
     case.require(
         same_json(delivery.body, delivery.message.body),
         "a claimed item lacks its full body",
-        expected=spell(delivery.message.body),
-        seen="no body" if delivery.body is wire.ABSENT else spell(delivery.body),
+        **contrast(delivery.message.body, delivery.body),
         evidence=evidence,
     )
     labels = delivery.item.get("labels", wire.ABSENT)

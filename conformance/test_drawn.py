@@ -11,6 +11,7 @@ from queueproof.contract import wire
 from queueproof.drive.asking import listed
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.delivery import double_hold
+from queueproof.drive.difference import contrast
 from queueproof.drive.optional import DeadLetters, dead_letter_queue, queue_with, tolerated
 from queueproof.drive.outcomes import UNDOCUMENTED, Blocked, Disturbed, Inconclusive, NotSupported
 from queueproof.drive.plans import drawn
@@ -77,8 +78,7 @@ async def test_drawn_bodies_come_back(case: Case) -> None:
         case.require(
             same_json(delivery.body, delivery.message.body),
             "a body came back as another one",
-            expected=spell(delivery.message.body),
-            seen=spell(delivery.body) if delivery.body is not wire.ABSENT else "no body",
+            **contrast(delivery.message.body, delivery.body),
             evidence=(delivery.message.publish, delivery.claim),
         )
 

@@ -11,6 +11,7 @@ from typing import Any
 from queueproof.contract import wire
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.client import Exchange
+from queueproof.drive.difference import contrast
 from queueproof.drive.optional import DeadLetters, dead_letter_queue, queue_with
 from queueproof.drive.outcomes import Blocked, Disturbed, Inconclusive, NotSupported, Violation
 from queueproof.drive.queue import BACKOFF_S, Delivery, Message, Queue
@@ -132,8 +133,7 @@ def same_after(case: Case, queue: Queue, before: Delivery, again: Delivery) -> N
     case.require(
         same_json(again.body, before.message.body),
         "a message that comes back from a failure has another body",
-        expected=spell(before.message.body),
-        seen=spell(again.body),
+        **contrast(before.message.body, again.body),
         evidence=evidence,
     )
 
@@ -347,8 +347,7 @@ async def test_a_spent_message_is_a_dead_letter(case: Case) -> None:
     case.require(
         same_json(item.get("body"), spent.message.body),
         "a dead letter has lost its body",
-        expected=spell(spent.message.body),
-        seen=spell(item["body"]) if "body" in item else "no body",
+        **contrast(spent.message.body, item.get("body", wire.ABSENT)),
         evidence=(spent.message.publish, exchange),
     )
 
@@ -381,8 +380,7 @@ async def moved(case: Case, spent: Spent) -> None:
     case.require(
         "body" not in dead or same_json(dead["body"], message.body),
         "a dead letter has lost its body",
-        expected=spell(message.body),
-        seen=spell(dead.get("body")),
+        **contrast(message.body, dead.get("body", wire.ABSENT)),
         evidence=(message.publish, chain),
     )
 

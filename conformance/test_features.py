@@ -72,7 +72,7 @@ async def test_the_audit_log_is_filtered(case: Case) -> None:
     correlation = correlation_of(ours)
 
     async def read(**query: str) -> list[dict[str, Any]]:
-        rows = await listed(case, lambda **page: wire.audit(scope, **query, **page))
+        rows = await listed(case, lambda **page: wire.audit(scope, **(query | page)))
         if rows is None:
             raise NotSupported("there is no audit log to read", evidence=(case.exchanges[-1].op,))
         return rows

@@ -7,6 +7,7 @@ from typing import Any
 from queueproof.contract import wire
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.client import Exchange
+from queueproof.drive.difference import contrast
 from queueproof.drive.optional import tolerated
 from queueproof.drive.outcomes import UNDOCUMENTED, Disturbed
 from queueproof.drive.queue import Delivery, Message, Queue, double_hold
@@ -95,8 +96,7 @@ async def test_a_conflict_leaves_the_original_alone(case: Case) -> None:
         case.require(
             same_json(delivery.body, delivery.message.body),
             "a refused publish changed the body of the message that it conflicted with",
-            expected=spell(delivery.message.body),
-            seen=spell(delivery.body),
+            **contrast(delivery.message.body, delivery.body),
             evidence=(delivery.message.publish, delivery.claim),
         )
     await nothing_more(case, queue, found)

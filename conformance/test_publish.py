@@ -4,6 +4,7 @@ from typing import Any
 
 from queueproof.contract import wire
 from queueproof.drive.case import Case, proves, spell
+from queueproof.drive.difference import contrast
 from queueproof.drive.optional import tolerated
 from queueproof.drive.outcomes import UNDOCUMENTED
 from queueproof.drive.queue import Delivery, Message, Queue
@@ -182,8 +183,7 @@ async def unchanged(
         case.require(
             same_json(delivery.body, delivery.message.body),
             "a body came back changed" + (" when it was redelivered" if again else ""),
-            expected=spell(delivery.message.body),
-            seen="no body" if delivery.body is wire.ABSENT else spell(delivery.body),
+            **contrast(delivery.message.body, delivery.body),
             evidence=(delivery.message.publish, delivery.claim),
         )
     return found

@@ -6,7 +6,8 @@ import time
 from functools import partial
 
 from queueproof.contract import wire
-from queueproof.drive.case import Case, proves, spell
+from queueproof.drive.case import Case, proves
+from queueproof.drive.difference import contrast
 from queueproof.drive.optional import queue_with
 from queueproof.drive.outcomes import NotSupported
 from queueproof.drive.queue import Delivery, Message, Queue
@@ -83,8 +84,7 @@ async def test_bodies_published_at_once_stay_apart(case: Case) -> None:
         case.require(
             same_json(delivery.body, delivery.message.body),
             "a message came back with the body of another",
-            expected=spell(delivery.message.body),
-            seen=spell(delivery.body) if delivery.body is not wire.ABSENT else "no body",
+            **contrast(delivery.message.body, delivery.body),
             evidence=(delivery.message.publish, delivery.claim),
         )
 

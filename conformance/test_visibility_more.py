@@ -7,6 +7,7 @@ import time
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.client import Exchange
 from queueproof.drive.counters import counters_are, counters_sum_to
+from queueproof.drive.difference import contrast
 from queueproof.drive.outcomes import Disturbed, NotSupported
 from queueproof.drive.queue import POLL_S, Delivery, Message, Queue
 from queueproof.evidence.digest import same_json
@@ -206,8 +207,7 @@ async def test_a_release_gives_it_back(case: Case) -> None:
         case.require(
             same_json(again.body, released.body),
             "a released message comes back with another body",
-            expected=spell(released.body),
-            seen=spell(again.body),
+            **contrast(released.body, again.body),
             evidence=(released.publish, again.claim),
         )
     await queue.complete(again)

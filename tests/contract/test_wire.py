@@ -36,6 +36,11 @@ NAMES = st.sampled_from(
         "code",
         "retry_after",
         "next_cursor",
+        "page",
+        "offset",
+        "limit",
+        "total",
+        "has_more",
         "pagination",
         "next",
         "cursor",
@@ -63,7 +68,7 @@ def answer(document: Any = ABSENT, *, status: int = 200, **headers: str) -> wire
 def read_everything(given_answer: wire.Answer) -> None:
     """Every reader on everything that it may be given."""
     _ = given_answer.data, given_answer.error, given_answer.code, given_answer.request_id, given_answer.success
-    wire.next_cursor(given_answer.document)
+    wire.next_page(given_answer, {})
     wire.retry_after_s(given_answer, now_s=0.0)
     parts = [given_answer.document, given_answer.data, *(wire.rows(given_answer.data) or [])]
     for part in parts:
@@ -192,21 +197,47 @@ class TestAnswers:
         assert wire.attempts({"attempts": value}) == expected
 
     @pytest.mark.parametrize(
-        "document",
+        ("document", "query"),
         [
-            {"data": [], "meta": {"pagination": {"next_cursor": "c"}}},
-            {"data": [], "meta": {"next_cursor": "c"}},
-            {"data": {"items": [], "next_cursor": "c"}},
-            {"data": [], "pagination": {"next": "c"}},
-            {"cursor": "c"},
+            ({"data": [], "meta": {"pagination": {"next_cursor": "c"}}}, {"cursor": "c"}),
+            ({"data": [], "meta": {"next_cursor": "c"}}, {"cursor": "c"}),
+            ({"data": {"items": [], "next_cursor": 50}}, {"cursor": "50"}),
+            ({"data": [], "pagination": {"next": "c"}}, {"cursor": "c"}),
+            ({"cursor": "c"}, {"cursor": "c"}),
+            ({"links": {"next": "/v1/q?limit=5&after=a%20b"}}, {"limit": "5", "after": "a b"}),
+            ({"next": "https://host/q?page=2#top"}, {"page": "2"}),
+            ({"meta": {"page": 1, "total_pages": 2}}, {"page": "2"}),
+            ({"data": {"items": [], "page": 0, "has_more": True}}, {"page": "1"}),
+            ({"data": {"offset": 0, "limit": 20, "total": 21}}, {"offset": "20"}),
+            ({"data": [], "has_more": True}, {}),
+            ({"data": [], "meta": {"total": 4}}, {}),
         ],
     )
-    def test_the_cursor_wherever_it_stands(self, document: Any) -> None:
-        assert wire.next_cursor(document) == "c"
+    def test_the_next_page_however_it_is_told(self, document: Any, query: dict[str, str]) -> None:
+        assert wire.next_page(answer(document), {}, seen=3) == query
 
-    @pytest.mark.parametrize("document", [{}, [], None, {"next_cursor": None}, {"next_cursor": ""}, {"meta": []}])
+    def test_the_next_page_in_a_header(self) -> None:
+        link = '<https://host/q?page=1>; rel="first", <https://host/q?page=3>; rel="next"'
+        assert wire.next_page(answer({"data": []}, link=link), {"page": "2"}) == {"page": "3"}
+
+    @pytest.mark.parametrize(
+        "document",
+        [
+            {},
+            [],
+            None,
+            {"next_cursor": None},
+            {"next_cursor": ""},
+            {"meta": []},
+            {"cursor": "here", "next_cursor": None},
+            {"cursor": "asked"},
+            {"meta": {"page": 2, "total_pages": 2}},
+            {"data": {"offset": 20, "limit": 20, "total": 3}},
+            {"data": [], "has_more": False, "total": True},
+        ],
+    )
     def test_the_last_page(self, document: Any) -> None:
-        assert wire.next_cursor(document) == ""
+        assert wire.next_page(answer(document), {"cursor": "asked"}, seen=3) is None
 
 
 class TestTokens:

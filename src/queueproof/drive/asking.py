@@ -8,11 +8,11 @@ from typing import Any
 from queueproof.contract import wire
 from queueproof.drive.case import FIRST_PAUSE_S, TRIES, Case, spell
 from queueproof.drive.client import Exchange
+from queueproof.drive.lists import objects, pages
 from queueproof.drive.outcomes import Disturbed, Inconclusive
 from queueproof.drive.queue import POLL_S, UNAVAILABLE, Message, Queue
 from queueproof.evidence.operation import Result
 
-PAGES = 20
 HOLD_S = 60
 BATCH = 10
 
@@ -46,22 +46,15 @@ def settled(exchange: Exchange) -> bool:
 
 
 async def listed(case: Case, request: Callable[..., wire.Request]) -> list[dict[str, Any]] | None:
-    """The rows of a list over all its pages; None when the server has no such list. `request` takes the cursor."""
+    """The rows of a list over all its pages; None when the server has no such list. `request` takes a page's query."""
     found: list[dict[str, Any]] = []
-    page: dict[str, str] = {}
-    for _ in range(PAGES):
-        exchange = await ask(case, request(**page))
+    async for exchange in pages(request, lambda page: ask(case, page)):
         if exchange.unsupported:
             return None
-        rows = wire.rows(exchange.data)
-        if not exchange.ok or exchange.answer is None or rows is None:
+        if not exchange.ok or wire.rows(exchange.data) is None:
             seen = exchange.told() if not exchange.ok else spell(exchange.data, 120)
             raise Inconclusive(f"{exchange.request.verb} gives no list: {seen}", evidence=(exchange.op,))
-        found += [row for row in rows if isinstance(row, dict)]
-        cursor = wire.next_cursor(exchange.answer.document)
-        if not cursor:
-            break
-        page = {"cursor": cursor}
+        found += objects(exchange)
     return found
 
 

@@ -170,27 +170,31 @@ async def _find(slugs: Iterable[str], client: Client) -> tuple[list[CreatedScope
     """Scopes looked up by slug, and the slugs of which a listing that broke off says nothing."""
     missing = set(slugs)
     found: list[CreatedScope] = []
-    cursor = ""
+    page: dict[str, str] = {}
+    seen = 0
     for _ in range(LONGEST_LISTING):
-        exchange = await _listed(cursor, client)
+        exchange = await _listed(page, client)
         if not exchange.ok or exchange.answer is None:
             break
         rows = [row for row in wire.rows(exchange.data) or [] if isinstance(row, dict)]
         ours = {row["slug"]: row for row in rows if row.get("slug") in missing}
         found.extend(CreatedScope(slug=slug, id=wire.identity(row)) for slug, row in ours.items())
         missing -= ours.keys()
-        cursor = wire.next_cursor(exchange.answer.document)
-        if not cursor:
+        seen += len(rows)
+        following = wire.next_page(exchange.answer, page, seen)
+        if following is None:
             return found, []
+        if not following:
+            break
+        page = following
     return found, sorted(missing)
 
 
-async def _listed(cursor: str, client: Client) -> Exchange:
+async def _listed(page: dict[str, str], client: Client) -> Exchange:
     """One page of scopes; a passing fault of the network gets a second and a third try."""
-    query = {"cursor": cursor} if cursor else {}
-    exchange = await client.send(wire.list_scopes(**query), case=CASE)
+    exchange = await client.send(wire.list_scopes(**page), case=CASE)
     for _ in range(2):
         if exchange.ok or 400 <= exchange.status < 500 or exchange.hangs:
             break
-        exchange = await client.send(wire.list_scopes(**query), case=CASE)
+        exchange = await client.send(wire.list_scopes(**page), case=CASE)
     return exchange

@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from queueproof.contract import wire
 from queueproof.drive.case import FIRST_PAUSE_S, Case, spell
 from queueproof.drive.client import Exchange
+from queueproof.drive.lists import objects, pages
 from queueproof.drive.outcomes import UNDOCUMENTED, Blocked, Disturbed, Inconclusive, NotSupported
 from queueproof.drive.queue import UNAVAILABLE, Message, Queue
 from queueproof.evidence.operation import Result
@@ -116,21 +117,15 @@ async def try_publish(queue: Queue, *, forbidden: str, burst: bool = False) -> E
 async def listed(case: Case, scope: str) -> list[dict[str, Any]]:
     """Every queue of a scope, over all pages."""
     found: list[dict[str, Any]] = []
-    cursor = ""
-    for _ in range(20):
-        page = {"cursor": cursor} if cursor else {}
-        exchange = await case.send(wire.list_queues(scope, **page))
+    async for exchange in pages(
+        lambda **page: wire.list_queues(scope, **page), lambda request: answered(case, request)
+    ):
         if exchange.unsupported:
             raise NotSupported(f"the list of a scope's queues answers {exchange.told()}", evidence=(exchange.op,))
-        if not exchange.ok or exchange.answer is None:
-            continue
-        rows = wire.rows(exchange.data)
-        if rows is None:
-            raise Inconclusive(f"the list of queues is no list: {spell(exchange.data, 120)}", evidence=(exchange.op,))
-        found += [row for row in rows if isinstance(row, dict)]
-        cursor = wire.next_cursor(exchange.answer.document)
-        if not cursor:
-            break
+        if not exchange.ok or wire.rows(exchange.data) is None:
+            seen = exchange.told() if not exchange.ok else spell(exchange.data, 120)
+            raise Inconclusive(f"the list of queues is no list: {seen}", evidence=(exchange.op,))
+        found += objects(exchange)
     return found
 
 
@@ -159,14 +154,23 @@ class DeadLetters:
 
     async def find(self, message: Message) -> tuple[dict[str, Any], Exchange] | None:
         """The message as the queue shows it, claimed or listed; None when it is not (yet) there."""
-        for look in (self._claim, self._list):
-            exchange = await look()
-            if exchange is None or not exchange.ok:
-                continue
-            for item in wire.rows(exchange.data) or []:
-                if isinstance(item, dict) and _is(item, message):
+        async for exchange in self._looks():
+            for item in objects(exchange):
+                if _is(item, message):
                     return item, exchange
         return None
+
+    async def _looks(self) -> AsyncIterator[Exchange]:
+        """One claim and all pages of the list, as far as the server has them."""
+        claim = await self._claim()
+        if claim is not None:
+            yield claim
+        if self.readable:
+            async for exchange in pages(
+                lambda **page: wire.list_queue_messages(self._scope, self.id, **page), self._case.send
+            ):
+                self.readable = exchange.result is not Result.REJECTED
+                yield exchange
 
     async def _claim(self) -> Exchange | None:
         if not self.claimable:
@@ -175,13 +179,6 @@ class DeadLetters:
         request = wire.claim(self._scope, self.id, batch_size=size, visibility_timeout_s=self._hold_s)
         exchange = await self._case.send(request, fields={"timeout_s": self._hold_s, "limit": size})
         self.claimable = exchange.result is not Result.REJECTED
-        return exchange
-
-    async def _list(self) -> Exchange | None:
-        if not self.readable:
-            return None
-        exchange = await self._case.send(wire.list_queue_messages(self._scope, self.id))
-        self.readable = exchange.result is not Result.REJECTED
         return exchange
 
 

@@ -121,7 +121,7 @@ async def lists(case: Case, seen: Seen) -> None:
     exchange = await ask(case, wire.list_queue_messages(queue.scope, queue.id, limit=1))
     rows = wire.rows(exchange.data)
     if exchange.ok and rows is not None and exchange.answer is not None:
-        page = "and a cursor" if wire.next_cursor(exchange.answer.document) else "and no cursor"
+        page = "and a next page" if wire.next_page(exchange.answer, {}, len(rows)) is not None else "and no next page"
         seen["limit=1 brings"] = f"{len(rows)} of 2 {page}"
 
 

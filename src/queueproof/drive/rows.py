@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from queueproof.contract import wire
 from queueproof.drive.client import Exchange
 from queueproof.drive.delivery import Message
+from queueproof.drive.lists import objects, pages
 from queueproof.drive.outcomes import Disturbed, NotSupported
 from queueproof.evidence.operation import Result
 
@@ -32,36 +33,30 @@ async def _read_by(queue: "Queue", way: str, message: Message) -> Mapping[str, A
     if way == "trace":
         if not message.correlation:
             return None
-        return await _find(queue, message, lambda page: wire.trace_messages(queue.scope, message.correlation, **page))
-    return await _find(queue, message, lambda page: wire.list_queue_messages(queue.scope, queue.id, **page))
+        return await _find(queue, message, lambda **page: wire.trace_messages(queue.scope, message.correlation, **page))
+    return await _find(queue, message, lambda **page: wire.list_queue_messages(queue.scope, queue.id, **page))
 
 
-async def _find(
-    queue: "Queue", message: Message, request: Callable[[dict[str, str]], wire.Request]
-) -> dict[str, Any] | None:
-    page: dict[str, str] = {}
-    for _ in range(40):
-        exchange = await _get(queue, request(page))
-        if exchange is None or exchange.answer is None:
-            return None
-        for row in wire.rows(exchange.data) or []:
-            if isinstance(row, dict) and wire.identity(row) == message.id:
+async def _find(queue: "Queue", message: Message, request: Callable[..., wire.Request]) -> dict[str, Any] | None:
+    async for exchange in pages(request, lambda page: _ask(queue, page)):
+        for row in objects(exchange):
+            if wire.identity(row) == message.id:
                 return row
-        cursor = wire.next_cursor(exchange.answer.document)
-        if not cursor:
-            return None
-        page = {"cursor": cursor}
     return None
 
 
 async def _get(queue: "Queue", request: wire.Request) -> Exchange | None:
-    """An answer 2xx, or None; passing faults of network and server are tried again."""
+    """An answer 2xx, or None."""
+    exchange = await _ask(queue, request)
+    return exchange if exchange.ok else None
+
+
+async def _ask(queue: "Queue", request: wire.Request) -> Exchange:
+    """An answer 2xx or a refusal; passing faults of network and server are tried again."""
     for attempt in range(4):
         exchange = await queue.case.send(request)
-        if exchange.ok:
+        if exchange.ok or exchange.result is Result.REJECTED:
             return exchange
-        if exchange.result is Result.REJECTED:
-            return None
         await asyncio.sleep(0.1 * 2**attempt)
     raise Disturbed(f"a row could not be read: {exchange.why}")
 
