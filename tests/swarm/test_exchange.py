@@ -222,6 +222,19 @@ def test_a_target_that_cannot_be_prepared(change: str, code: int, load: Make, se
     assert told["error"]["hint"]
 
 
+def test_a_target_that_is_busy_at_first_is_asked_again(
+    serve: Make, load: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One 503 in fifty calls is no reason not to begin; nothing but 503 is."""
+    monkeypatch.setattr("queueproof.swarm.preparation.PAUSE_S", 0.01)
+    told = load(serve("hesitant", 3)).run("one")
+    assert told["load"]["sent"] == 60
+    assert told["load"]["backlog_end"] == 0
+    refused = load(serve("hesitant", 5)).run("one")
+    assert refused["error"]["exit_code"] == 3
+    assert "did not create scope: status 503" in refused["error"]["message"]
+
+
 def test_a_target_that_dies_half_way_leaves_losses_open(
     serve: Make, load: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,8 @@ Prints its address. FAULT happens to every RATE-th message (default 7): lost (a 
 double (a claimed message is handed out a second time at once), ghost (a message is stored twice), revived (a completed
 message comes back), swapped (two bodies change places), damaged (a body is cut), slow (each answer takes 50 ms),
 freezing (after RATE publishes the server stops for a second), dying (the process ends after 60 publishes),
-hanging (no answer after 60 publishes), broken (every publish is answered with 500), forgetful (SIGUSR1 makes it forget
+hanging (no answer after 60 publishes), broken (every publish is answered with 500), hesitant (each of its first RATE
+creations is answered with 503), forgetful (SIGUSR1 makes it forget
 what is pending, as a server does that answers before it writes and is killed), amnesiac (its queues as well),
 sealed (a publish is answered and forgotten, and the dead-letter queue cannot be claimed), slowly (an answer takes 2 s).
 """
@@ -111,6 +112,10 @@ class Store:
             return 200, {"data": self.served}
         self.served[path.rpartition("/")[2].replace("messages", "publish")] += 1
         parts = path.removeprefix("/v1/modules/scaiqueue/").partition("?")[0].split("/")
+        creating = method == "POST" and (parts == ["scopes"] or parts[-1] == "queues")
+        if creating and self.fault == "hesitant" and self.spoiled < self.rate:
+            self.spoiled += 1
+            return 503, {"error": {"code": "UNAVAILABLE"}}
         if parts == ["scopes"]:
             return 201, {"data": {"id": "s1", "slug": document["slug"]}}
         if len(parts) == 2:

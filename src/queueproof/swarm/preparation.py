@@ -1,5 +1,6 @@
 """What a load needs on the target: a scope and queues of its own, made before it and taken away after it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +15,9 @@ from queueproof.swarm.scenario import Scenario
 
 DEAD_LETTER: Final = "_dead_letter"
 PRELOADING: Final = 16  # publishes at a time before the load begins
+# A busy server or its gateway may refuse a call now and then, which is no reason not to begin.
+TRIES: Final = 5
+PAUSE_S: Final = 0.3  # … doubled from try to try
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +33,7 @@ class Ground:
 def prepare(client: Client, scenario: Scenario, *, run: str) -> Ground:
     """Creates scope and queues. Raises TargetError that says what the target answered."""
     slug = f"qp-load-{run}"
-    scope = _created(client, wire.create_scope(slug, f"queueproof load {run}"))
+    scope = _created(client, lambda again: wire.create_scope(f"{slug}{again}", f"queueproof load {run}"))
     queues = []
     for number in range(scenario.queue.count):
         fields: dict[str, Any] = {
@@ -68,17 +72,36 @@ def clean_up(client: Client, ground: Ground) -> dict[str, Any]:
 
 def _queue(client: Client, scope: str, fields: dict[str, Any], max_retries: int) -> str:
     """A queue's id. That `max_retries` is a field of its creation is inferred: a target may refuse it."""
-    operation = client.perform(wire.create_queue(scope, {**fields, "max_retries": max_retries}))
+
+    def request(again: str, **more: Any) -> wire.Request:
+        return wire.create_queue(scope, {**fields, "slug": f"{fields['slug']}{again}", **more})
+
+    operation = _tried(client, lambda again: request(again, max_retries=max_retries))
     found = wire.identity(operation.data)
-    return found if operation.ok and found else _created(client, wire.create_queue(scope, fields))
+    return found if operation.ok and found else _created(client, request)
 
 
-def _created(client: Client, request: wire.Request) -> str:
-    operation = client.perform(request)
+def _created(client: Client, request: Callable[[str], wire.Request]) -> str:
+    """The id of what was created; raises TargetError."""
+    operation = _tried(client, request)
     found = wire.identity(operation.data)
     if operation.ok and found:
         return found
-    raise TargetError(_refusal(request, operation), hint=_hint(operation))
+    raise TargetError(_refusal(request(""), operation), hint=_hint(operation))
+
+
+def _tried(client: Client, request: Callable[[str], wire.Request]) -> Operation:
+    """The first answer that is not "come again". What has an unknown result may be there: each try has its own name.
+
+    `request("")` is the first, `request("-2")` the second.
+    """
+    operation = client.perform(request(""))
+    for number in range(2, TRIES + 1):
+        if operation.status != 429 and operation.status < 500:
+            break
+        gevent.sleep(PAUSE_S * 2 ** (number - 2))
+        operation = client.perform(request(f"-{number}"))
+    return operation
 
 
 def _refusal(request: wire.Request, operation: Operation) -> str:
