@@ -1,5 +1,7 @@
 """Options that contradict each other are refused before anything is started, everything at once."""
 
+import sys
+
 import pytest
 
 from queueproof.cli import app
@@ -35,3 +37,20 @@ def test_every_mistake_of_a_search_is_told() -> None:
 def test_saving_compares_nothing() -> None:
     with pytest.raises(UsageError, match="--fail-on has nothing to do"):
         app(["compare", "--save", "x", "run", "--fail-on", "e2e.p99 > 5%"], standalone_mode=False)
+
+
+def test_a_crash_of_ours_is_never_the_targets(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Python's own exit code for it is 1, which would say that the server does not conform."""
+
+    def crash(**_: object) -> int:
+        raise ZeroDivisionError("ours")
+
+    frame = sys.modules["queueproof.cli.app"]  # the package has an `app` of its own
+    monkeypatch.setattr(frame, "app", crash)
+    monkeypatch.setattr(frame.signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit) as ended:
+        frame.main()
+    assert ended.value.code == 5
+    assert "ZeroDivisionError: ours" in capsys.readouterr().err

@@ -1,11 +1,12 @@
 """The run directory: whole files or none, never somebody else's, and a clear word where it cannot be read."""
 
+import errno
 import json
 from pathlib import Path
 
 import pytest
 
-from queueproof.errors import CorruptRunError, ExitCode, UsageError
+from queueproof.errors import CorruptRunError, ExitCode, HarnessError, UsageError
 from queueproof.evidence.results import SCHEMA, Outcome, RequirementResult, Results, Verdict
 from queueproof.evidence.run import RunDirectory, manifest_of, new_run_id
 
@@ -41,7 +42,7 @@ class TestFiles:
         directory = run_in(tmp_path)
         directory.write("x", "first")
         (tmp_path / ".x.partial").mkdir()
-        with pytest.raises(OSError, match="directory"):
+        with pytest.raises(HarnessError, match="directory"):
             directory.write("x", "second")
         assert (tmp_path / "x").read_text() == "first"
 
@@ -159,3 +160,17 @@ class TestCorrupt:
         (tmp_path / "results.json").write_text(json.dumps(content | {"schema": SCHEMA + 1}))
         with pytest.raises(CorruptRunError, match="newer"):
             directory.results()
+
+
+def test_a_full_disk_leaves_whole_files_and_a_clear_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = RunDirectory.create(tmp_path / "run", "load", "abcd1234")
+    directory.write("report.html", "whole")
+
+    def full(path: Path, content: bytes) -> int:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(HarnessError, match=r"cannot write .*report\.html: No space left on device"):
+        directory.write("report.html", "cut")
+    assert [(path.name, path.read_text()) for path in directory.path.iterdir()] == [("report.html", "whole")]

@@ -15,7 +15,7 @@ def write_reports(run_directory: Path) -> Story:
 
     The annotated contract is written where requirements were tried; the report links to it.
 
-    Raises CorruptRunError when the directory holds no run, OSError when it cannot be written.
+    Raises CorruptRunError when the directory holds no run, HarnessError when it cannot be written.
     """
     from queueproof.report.junit import junit
 
