@@ -101,6 +101,12 @@ def test_a_load_by_several_workers_ends_with_its_verdict(compose: Any, tmp_path:
     compose("up", "--wait")
 
 
+def test_the_agents_are_stopped_after_the_master(compose: Any) -> None:
+    """Its drain waits for what they take back; compose stops what others depend on last."""
+    config = json.loads(compose("--profile", "*", "config", "--format", "json", MARIADB_PASSWORD="").stdout)
+    assert {"agents", "agents-development"} <= config["services"]["master"]["depends_on"].keys()
+
+
 def test_the_stack_profile_has_no_secrets_of_its_own(compose: Any) -> None:
     """Without them nothing starts, and what is missing is said; only the development profile holds any."""
     stopped = compose("--profile", "stack", "up", "secrets-given", MARIADB_PASSWORD="", SCAIQUEUE_KEYS_FILE="")
