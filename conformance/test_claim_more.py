@@ -8,7 +8,7 @@ from queueproof.contract import wire
 from queueproof.drive.case import Case, proves
 from queueproof.drive.counters import counters_are
 from queueproof.drive.optional import publish_with
-from queueproof.drive.outcomes import Inconclusive
+from queueproof.drive.outcomes import Inconclusive, NotSupported
 from queueproof.drive.queue import Message, Queue
 
 S = 1_000_000_000  # ns
@@ -54,9 +54,19 @@ async def test_a_delayed_message_stays_hidden(case: Case) -> None:
 async def test_a_delay_is_a_moment_in_its_zone(case: Case) -> None:
     """CLAIM-8: A message with a future `delay_until` MUST NOT be claimed before it.
 
-    The moment written in the time of a zone west of Greenwich, where its hour is an earlier one.
+    The moment written in the time of a zone west of Greenwich, where its hour is an earlier one, and of one east of it,
+    where it is a later one. A server may take neither; one that takes the later only thinks the other one past.
     """
-    await delayed(case, await case.queue(), 1, zone=timezone(timedelta(hours=-2)))
+    queues = [await case.queue(), await case.queue()]
+    zones = [timezone(timedelta(hours=hours)) for hours in (-2, 2)]
+    ends = await asyncio.gather(
+        *(delayed(case, queue, 1, zone=zone) for queue, zone in zip(queues, zones, strict=True)),
+        return_exceptions=True,
+    )
+    refused = [end for end in ends if isinstance(end, NotSupported)]
+    for end in ends:
+        if isinstance(end, BaseException) and (end not in refused or len(refused) == len(ends)):
+            raise end
 
 
 async def delayed(case: Case, queue: Queue, batch_size: int, *, zone: timezone = UTC) -> None:

@@ -49,8 +49,9 @@ async def test_invalid_requests_are_told_by_field(case: Case) -> None:
     """ENV-5: A schema-invalid request body MUST give 422 `VALIDATION_ERROR`, with `error.details[]` of
     `{field, message}`.
 
-    Requests that are wrong by any reading: a publish without its body, and an object where a slug, a type, a number or
-    an ordering belongs. Each of them in its right form succeeds (the control).
+    Requests that are wrong by any reading: a publish without its body, an object where a slug, a type, a number or an
+    ordering belongs, and a number or a text where all the fields belong. Each of them in its right form succeeds (the
+    control).
     """
     queue = await case.queue()
     message = await queue.publish()
@@ -90,6 +91,8 @@ def invalid_requests(case: Case, queue: Queue) -> list[tuple[str, wire.Request]]
         ("a scope whose slug is an object", changed(wire.create_scope("", ""), {"slug": odd, "display_name": "qp"})),
         ("a queue whose slug is an object", wire.create_queue(scope, {**named, "slug": odd})),
         ("a queue whose ordering is an object", wire.create_queue(scope, {**named, "ordering": odd})),
+        ("a publish that is a number", changed(wire.publish(scope, place, whole), 7)),
+        ("a queue that is a text", changed(wire.create_queue(scope, named), "queueproof")),
     ]
 
 

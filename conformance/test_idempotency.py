@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from queueproof.contract import wire
@@ -23,7 +24,7 @@ async def test_replay_gives_the_first_id(case: Case) -> None:
 
     Keys as people make them (long, with spaces, not ASCII, like numbers). Repeated with other labels (which may also be
     refused, but is no new message), at once, after other messages, and after the first was claimed: a publish is
-    repeated because its answer was lost, and a consumer may be quick.
+    repeated because its answer was lost, and a consumer may be quick. Also one that is delayed by two days.
     """
     queue = await case.queue()
     originals = [await keyed(queue, case.world.token(), n) for n in range(3)]
@@ -34,6 +35,11 @@ async def test_replay_gives_the_first_id(case: Case) -> None:
     for original in originals:
         await replayed(case, queue, original, "at once")
     await relabelled(case, queue, originals[0])
+    later = datetime.now(UTC) + timedelta(days=2)  # whatever the server's clock shows
+    with tolerated():
+        spelled = later.strftime("%Y-%m-%dT%H:%M:%SZ")
+        delayed = await keyed(queue, case.world.token(), "delayed", root=UNDOCUMENTED, delay_until=spelled)
+        await replayed(case, queue, delayed, "while it was delayed")
     await queue.publish_many(2)
     await asyncio.sleep(1.5)
     for original in reversed(originals):
@@ -141,9 +147,9 @@ KEYS = (
 )
 
 
-async def keyed(queue: Queue, key: str, inner: Any, *, root: str = "PUB-1") -> Message:
+async def keyed(queue: Queue, key: str, inner: Any, *, root: str = "PUB-1", **fields: Any) -> Message:
     """A message under a key, with `inner` in its body."""
-    return await queue.publish(lambda token: content(token, inner), root=root, idempotency_key=key)
+    return await queue.publish(lambda token: content(token, inner), root=root, idempotency_key=key, **fields)
 
 
 async def replay(queue: Queue, original: Message, fields: dict[str, Any] | None = None) -> Exchange:
