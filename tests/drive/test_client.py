@@ -42,7 +42,7 @@ def error(code: str) -> dict[str, Any]:
         (http(error("X"), status=500), Result.UNKNOWN, "answered 500"),
         (http(content=PAGE, status=502), Result.UNKNOWN, "answered 502"),
         (http(content=PAGE), Result.UNKNOWN, "200 with a body that is no JSON"),
-        (http(error("X")), Result.UNKNOWN, '200 with "status": "error"'),
+        (http(error("X")), Result.REJECTED, '200 with "status": "error"'),
         (http(content=b'{"data": {"id"'), Result.UNKNOWN, "200 with a body that is no JSON"),
         (http({}, status=302, Location="http://127.0.0.1:1/login"), Result.REJECTED, "http://127.0.0.1:1/login"),
         (reset, Result.UNKNOWN, "connection broke|cut off"),

@@ -304,12 +304,12 @@ _KINDS: dict[type[Exception], str] = {
 def classify(answer: wire.Answer) -> tuple[Result, str]:
     """The result of an answered call, and why it is not ok in words.
 
-    4xx with a body that parses had no effect; so had 404, 405 and 501 whatever their body. A 408 or 5xx may have had,
-    and so may a 2xx whose body calls itself an error.
+    4xx with a body that parses had no effect; so had 404, 405 and 501 whatever their body, and a 2xx whose body calls
+    itself an error (ENV-2 tells it). A 408 or 5xx may have had.
     """
     status = answer.status
     if answer.success and isinstance(answer.document, dict) and answer.document.get("status") == "error":
-        return Result.UNKNOWN, f'{status} with "status": "error"'
+        return Result.REJECTED, f'{status} with "status": "error"'
     if answer.success:
         if answer.json or not answer.text.strip():
             return Result.OK, ""
