@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queueproof.contract import wire
+from queueproof.contract import paging, wire
 from queueproof.contract.wire import ABSENT
 
 JSON = st.recursive(
@@ -68,7 +68,7 @@ def answer(document: Any = ABSENT, *, status: int = 200, **headers: str) -> wire
 def read_everything(given_answer: wire.Answer) -> None:
     """Every reader on everything that it may be given."""
     _ = given_answer.data, given_answer.error, given_answer.code, given_answer.request_id, given_answer.success
-    wire.next_page(given_answer, {})
+    paging.next_page(given_answer, {})
     wire.retry_after_s(given_answer, now_s=0.0)
     parts = [given_answer.document, given_answer.data, *(wire.rows(given_answer.data) or [])]
     for part in parts:
@@ -214,11 +214,11 @@ class TestAnswers:
         ],
     )
     def test_the_next_page_however_it_is_told(self, document: Any, query: dict[str, str]) -> None:
-        assert wire.next_page(answer(document), {}, seen=3) == query
+        assert paging.next_page(answer(document), {}, seen=3) == query
 
     def test_the_next_page_in_a_header(self) -> None:
         link = '<https://host/q?page=1>; rel="first", <https://host/q?page=3>; rel="next"'
-        assert wire.next_page(answer({"data": []}, link=link), {"page": "2"}) == {"page": "3"}
+        assert paging.next_page(answer({"data": []}, link=link), {"page": "2"}) == {"page": "3"}
 
     @pytest.mark.parametrize(
         "document",
@@ -237,7 +237,7 @@ class TestAnswers:
         ],
     )
     def test_the_last_page(self, document: Any) -> None:
-        assert wire.next_page(answer(document), {"cursor": "asked"}, seen=3) is None
+        assert paging.next_page(answer(document), {"cursor": "asked"}, seen=3) is None
 
 
 class TestTokens:

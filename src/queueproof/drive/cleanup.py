@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from queueproof.contract import wire
+from queueproof.contract import paging, wire
 from queueproof.drive.client import Client, Exchange
 from queueproof.errors import CorruptRunError
 from queueproof.evidence.results import CleanUp
@@ -181,7 +181,7 @@ async def _find(slugs: Iterable[str], client: Client) -> tuple[list[CreatedScope
         found.extend(CreatedScope(slug=slug, id=wire.identity(row)) for slug, row in ours.items())
         missing -= ours.keys()
         seen += len(rows)
-        following = wire.next_page(exchange.answer, page, seen)
+        following = paging.next_page(exchange.answer, page, seen)
         if following is None:
             return found, []
         if not following:

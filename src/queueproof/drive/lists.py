@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from queueproof.contract import wire
+from queueproof.contract import paging, wire
 from queueproof.drive.client import Exchange
 from queueproof.drive.outcomes import Inconclusive, NotSupported
 
@@ -28,7 +28,7 @@ async def pages(
         if exchange.answer is None or rows is None:
             return
         seen += len(rows)
-        following = wire.next_page(exchange.answer, query, seen)
+        following = paging.next_page(exchange.answer, query, seen)
         if following is None:
             return
         if not following:

@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from queueproof.contract import wire
+from queueproof.contract import paging, wire
 from queueproof.drive.asking import ask
 from queueproof.drive.case import Case, spell
 from queueproof.drive.observe import OBSERVERS, Observer, Seen, observes
@@ -121,7 +121,7 @@ async def lists(case: Case, seen: Seen) -> None:
     exchange = await ask(case, wire.list_queue_messages(queue.scope, queue.id, limit=1))
     rows = wire.rows(exchange.data)
     if exchange.ok and rows is not None and exchange.answer is not None:
-        page = "and a next page" if wire.next_page(exchange.answer, {}, len(rows)) is not None else "and no next page"
+        page = "and a next page" if paging.next_page(exchange.answer, {}, len(rows)) is not None else "and no next page"
         seen["limit=1 brings"] = f"{len(rows)} of 2 {page}"
 
 

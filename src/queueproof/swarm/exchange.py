@@ -106,6 +106,7 @@ class Coordinator:
             told = {"error": {"exit_code": int(ExitCode.HARNESS), "message": text, "hint": "please report this"}}
         finally:
             telling.kill()
+            self._report()  # the last line tells the whole
             self._dismiss()
             self.told = {"run": self.run, "interrupted": self._interrupted, **told}
             outcome.write(self.directory, self.told)
@@ -317,10 +318,13 @@ class Coordinator:
     def _report_on(self) -> None:
         """A line a second, whatever the phase: silence means that the process hangs."""
         while True:
-            in_flight = sum(member.in_flight for member in self._members.values())
-            elapsed_s = max(0.0, (time.monotonic_ns() - self._begun_ns) / 1e9) if self._begun_ns else 0.0
-            self._progress(outcome.line(self._phase, elapsed_s, self.scenario, self._whole, in_flight))
+            self._report()
             gevent.sleep(TICK_S)
+
+    def _report(self) -> None:
+        in_flight = sum(member.in_flight for member in self._members.values())
+        elapsed_s = max(0.0, (time.monotonic_ns() - self._begun_ns) / 1e9) if self._begun_ns else 0.0
+        self._progress(outcome.line(self._phase, elapsed_s, self.scenario, self._whole, in_flight))
 
     def _outcome(self, ground: Ground, drained: dict[str, Any], client: Client) -> dict[str, Any]:
         duration_s = min(self._ended_s - self._begun_ns / 1e9, self.scenario.duration_s)
