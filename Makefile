@@ -28,7 +28,7 @@ load: $(STAMP) ## put load on the embedded server: SCENARIO=steady, ARGS="--rate
 
 test: $(STAMP) ## run the project's own tests, then the kill matrix
 	$(BIN)/pytest --numprocesses=2 --dist=loadgroup
-	$(BIN)/python -m fixtures.matrix --profile all faults
+	$(BIN)/python -m fixtures.matrix --profile all --at-once 12 faults
 	$(BIN)/python -m fixtures.matrix --at-once 5 innocents trivials
 
 lint: $(STAMP) ## check style, types and the import rule
