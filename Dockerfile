@@ -18,9 +18,9 @@ RUN useradd --create-home --uid 10001 queueproof && install -d -o queueproof /wo
 COPY --from=built /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
 USER queueproof
-WORKDIR /work
+WORKDIR /queueproof
 
-# docker run --rm --network host -v "$PWD/reports:/work/reports" queueproof conformance --url http://127.0.0.1:8000
+# docker run --rm --network host -v "$PWD/reports:/queueproof/reports" queueproof conformance --url http://127.0.0.1:8000
 FROM base AS queueproof
 ENTRYPOINT ["queueproof"]
 

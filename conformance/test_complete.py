@@ -112,17 +112,24 @@ async def test_the_response_is_kept(case: Case) -> None:
         if message not in completions:
             continue
 
-        async def read(message: Message = message) -> Any:
-            return (await queue.read(message)).get("response", wire.ABSENT)
+        doing = "a message's row does not show the response that it was completed with"
+        await shows(case, queue, message, response, doing, completions[message])
 
-        seen = await case.eventually(read, partial(same_json, response), within_s=2.0)
-        case.require(
-            same_json(seen, response),
-            "a message's row does not show the response that it was completed with",
-            expected=f"response: {spell(response)}",
-            seen="no response" if seen is wire.ABSENT else f"response: {spell(seen)}",
-            evidence=(completions[message], case.exchanges[-1]),
-        )
+
+async def shows(case: Case, queue: Queue, message: Message, response: Any, doing: str, *evidence: Exchange) -> None:
+    """The message's row shows the response, once it had the time to; `doing`: what it did if it does not."""
+
+    async def read() -> Any:
+        return (await queue.read(message)).get("response", wire.ABSENT)
+
+    seen = await case.eventually(read, partial(same_json, response), within_s=2.0)
+    case.require(
+        same_json(seen, response),
+        doing,
+        expected=f"response: {spell(response)}",
+        seen="no response" if seen is wire.ABSENT else f"response: {spell(seen)}",
+        evidence=(*evidence, case.exchanges[-1]),
+    )
 
 
 @proves("DONE-2")
@@ -136,14 +143,8 @@ async def test_the_response_outlives_the_lock(case: Case) -> None:
     held = await queue.take_one(message)
     completion = await queue.complete(held, response={"kept": [1, 2, 3]}, root="DONE-2")
     await asyncio.sleep(max(0.0, (held.over_ns - time.monotonic_ns()) / S + 1.5))
-    seen = (await queue.read(message)).get("response", wire.ABSENT)
-    case.require(
-        same_json(seen, {"kept": [1, 2, 3]}),
-        "a message's response is gone after its lock would have lapsed",
-        expected='response: {"kept":[1,2,3]}',
-        seen="no response" if seen is wire.ABSENT else f"response: {spell(seen)}",
-        evidence=(held.claim, completion, case.exchanges[-1]),
-    )
+    doing = "a message's response is gone after its lock would have lapsed"
+    await shows(case, queue, message, {"kept": [1, 2, 3]}, doing, held.claim, completion)
 
 
 @proves("DONE-2")
@@ -159,18 +160,8 @@ async def test_the_response_of_a_second_delivery_is_kept(case: Case) -> None:
     held = await queue.take_one(message, timeout_s=HOLD_S, root="VIS-2", within_s=case.world.bound_s)
     response = {"second": True}
     completion = await queue.complete(held, response=response, root="DONE-2")
-
-    async def read() -> Any:
-        return (await queue.read(message)).get("response", wire.ABSENT)
-
-    seen = await case.eventually(read, partial(same_json, response), within_s=2.0)
-    case.require(
-        same_json(seen, response),
-        "the row of a message that was completed by its second holder does not show the response",
-        expected=f"response: {spell(response)}",
-        seen="no response" if seen is wire.ABSENT else f"response: {spell(seen)}",
-        evidence=(first.claim, held.claim, completion, case.exchanges[-1]),
-    )
+    doing = "the row of a message that was completed by its second holder does not show the response"
+    await shows(case, queue, message, response, doing, first.claim, held.claim, completion)
 
 
 @proves("DONE-3")

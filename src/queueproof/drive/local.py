@@ -46,23 +46,26 @@ class Server:
 
 
 class Handle:
-    """One part of a target that may be struck: its process, or where it listens. Raises OSError when that fails."""
+    """One part of a target that may be struck: its process, or where it listens.
+
+    Raises OSError when that fails, or cannot be done to this part.
+    """
 
     restartable = True
 
     def kill(self) -> None:
         """SIGKILL."""
-        raise NotImplementedError
+        raise OSError(f"{type(self).__name__} cannot be killed")
 
     def start(self) -> None:
         """Starts it again, over the same data and on the same port, and waits until it answers."""
-        raise NotImplementedError
+        raise OSError(f"{type(self).__name__} cannot be started")
 
     def signal(self, number: int) -> None:
-        raise NotImplementedError
+        raise OSError(f"{type(self).__name__} takes no signal {number}")
 
     def flush(self) -> None:
-        raise NotImplementedError
+        raise OSError(f"{type(self).__name__} cannot be flushed")
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from queueproof.drive.client import Exchange
 from queueproof.drive.delivery import Claim, Delivery, Message, S, double_hold
 from queueproof.drive.outcomes import UNDOCUMENTED, Disturbed, Inconclusive, NotSupported
 from queueproof.drive.rows import read_counters, read_row
+from queueproof.drive.settling import act, complete
 from queueproof.evidence.digest import digest
 from queueproof.evidence.operation import Result
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 POLL_S = 0.1
 # "Come later" answers: they say nothing about the request.
 UNAVAILABLE = frozenset({502, 503, 504, 408, 429})
-# Path and fields of fail, release and extend are not documented: a server may want them otherwise.
-NOT_UNDERSTOOD = frozenset({400, 415, 422})
 # A valid claim that is answered with a fault of the server's own this often in a row is refused by it.
 FAULTS_IN_A_ROW = 6
 # A claim may be empty though a message waits; so many in a row are no chance any more (0.2 to the fifth: 0.03 %).
@@ -419,55 +418,11 @@ class Queue:
 
     async def complete(self, delivery: Delivery, *, response: Any = ABSENT, root: str = "DONE-1") -> Exchange:
         """Completes what was claimed. A try of unknown result is repeated; a refusal after one is no fault."""
-        if delivery.message in self.done:  # delivered twice on the way, and completed by its other delivery
-            return self.done[delivery.message]
-        request = wire.complete(self.scope, delivery.id, response=response)
-        exchange = await self.case.send(request, urgent=True)
-        if exchange.ok:
-            self.done[delivery.message] = exchange
-            return exchange
-        if exchange.result is Result.REJECTED:
-            self.case.permitted(exchange)
-            if time.monotonic_ns() > delivery.held_until_ns:
-                raise Disturbed("a completion came after the lock's end")
-            self.case.refuse(
-                root,
-                f"completing a claimed message was answered {exchange.told()}",
-                expected="a 2xx answer",
-                seen=exchange.answer.text[:300] if exchange.answer else "",
-                evidence=(delivery.claim, exchange),
-            )
-        again = await self.case.send(request, urgent=True)
-        if again.ok:
-            self.done[delivery.message] = again
-            return again
-        raise Disturbed(f"whether a completion happened is unknown: {exchange.why}")
+        return await complete(self, delivery, response=response, root=root)
 
     async def act(self, verb: str, delivery: Delivery, *, root: str, **values: Any) -> Exchange:
         """`verb`: "fail", "release" or "extend" on what was claimed; an optional path, so its absence is no fault."""
-        request = getattr(wire, verb)(self.scope, delivery.id, **values)
-        exchange = await self.case.send(
-            request,
-            urgent=True,
-            fields={"timeout_s": values["visibility_timeout_s"]} if "visibility_timeout_s" in values else None,
-        )
-        if exchange.ok:
-            if verb == "fail":
-                self.failed.add(delivery.message)
-            return exchange
-        if exchange.unsupported and time.monotonic_ns() > delivery.held_until_ns:
-            raise Disturbed(f"a {verb} came after the lock's end")  # perhaps it is only this message that is not there
-        if exchange.unsupported or exchange.status in NOT_UNDERSTOOD:
-            raise NotSupported(f"{verb} answers {exchange.told()}", evidence=(exchange.op,))
-        if exchange.result is Result.REJECTED and time.monotonic_ns() < delivery.held_until_ns:
-            self.case.refuse(
-                root,
-                f"{verb} of a claimed message was answered {exchange.told()}",
-                expected="a 2xx answer",
-                seen=exchange.answer.text[:300] if exchange.answer else "",
-                evidence=(delivery.claim, exchange),
-            )
-        raise Disturbed(f"whether a {verb} happened is unknown: {exchange.told()}")
+        return await act(self, verb, delivery, root=root, **values)
 
     # ── read ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

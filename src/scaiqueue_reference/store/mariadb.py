@@ -231,7 +231,8 @@ class MariaDBStore(MariaDBPlaces):
 
     async def append(self, entries: Sequence[Entry]) -> None:
         async def work(cursor: Cursor) -> None:
-            await cursor.together([BEGIN, *_journal(entries), COMMIT])
+            await cursor.together([BEGIN, *_journal(entries)])
+            await cursor.together([COMMIT])
 
         await self._link.batch(work)
 

@@ -132,7 +132,11 @@ class Link:
         return await self.batch(framed)
 
     async def batch(self, work: Callable[[Cursor], Awaitable[T]]) -> T:
-        """As `transaction`, of work that starts with BEGIN and ends with COMMIT itself, so that they travel along."""
+        """As `transaction`, of work that starts with BEGIN and ends with COMMIT itself, so that they travel along.
+
+        Never both in one step: what a connection did that ends before its first answer is done again, and must not
+        have been committed.
+        """
         for attempt in range(_TRIES):
             try:
                 return await self._worked(work)
