@@ -10,7 +10,7 @@ from queueproof.contract import wire
 from queueproof.drive.asking import ask, handed_out, holds
 from queueproof.drive.case import QUICKSTART_QUEUE, Case, proves
 from queueproof.drive.client import Exchange
-from queueproof.drive.outcomes import Inconclusive, NotRun, NotSupported
+from queueproof.drive.outcomes import Disturbed, Inconclusive, NotRun, NotSupported
 from queueproof.drive.queue import QUICKSTART_PRIORITY, Delivery, Queue
 
 RIGHTS = ("view", "publish", "consume", "manage")
@@ -22,7 +22,7 @@ DENIED = "403 AUTHZ_PERMISSION_DENIED"
 class Deed:
     """A request that needs one right. `root`: the promise that it succeeds with it; "" for a path that may be absent.
 
-    `make` gives the same request each time; `fields` is what the history should know of it.
+    `fields` is what the history should know of it, `held` the delivery on whose hold its success rests.
     """
 
     right: str
@@ -30,6 +30,7 @@ class Deed:
     request: wire.Request
     root: str = ""
     fields: dict[str, Any] | None = None
+    held: Delivery | None = None
 
 
 @proves("AUTH-1")
@@ -278,11 +279,11 @@ async def deeds(case: Case, queue: Queue) -> list[Deed]:
         "reading the audit log": wire.audit(scope),
     }
     return [
+        *settling(scope, [held[message] for message in messages]),  # first: their holds go on for a minute only
         reading(queue),
         *(Deed(right="view", name=name, request=request) for name, request in reads.items()),
         publishing(case, queue),
         claiming(queue),
-        *settling(scope, [held[message] for message in messages]),
         creating_queue(case, scope),
         creating_scope(case),
     ]
@@ -291,7 +292,7 @@ async def deeds(case: Case, queue: Queue) -> list[Deed]:
 def settling(scope: str, held: Sequence[Delivery]) -> Iterable[Deed]:
     """Each verb that settles a message, on a message of its own."""
     first, second, third, fourth = (delivery.id for delivery in held)
-    yield Deed(right="consume", name="complete", request=wire.complete(scope, first), root="DONE-1")
+    yield Deed(right="consume", name="complete", request=wire.complete(scope, first), root="DONE-1", held=held[0])
     yield Deed(right="consume", name="extend", request=wire.extend(scope, second, visibility_timeout_s=HOLD_S))
     yield Deed(right="consume", name="fail", request=wire.fail(scope, third, reason="queueproof"))
     yield Deed(right="consume", name="release", request=wire.release(scope, fourth))
@@ -307,6 +308,8 @@ async def succeeds(case: Case, deed: Deed, *, broken: str = "") -> Exchange | No
         return exchange if exchange.ok else None
 
     def blame(exchange: Exchange) -> str:
+        if deed.held is not None and exchange.ret_ns > deed.held.held_until_ns:
+            raise Disturbed(f"it took so long that the hold of {deed.name} may have lapsed meanwhile")
         return broken if exchange.status == 409 else ""
 
     exchange = await case.persist(

@@ -45,6 +45,17 @@ async def test_other_ends(say: Say, status: int) -> None:
     assert (exchange.result, exchange.status) == (Result.UNKNOWN, status)
 
 
+async def test_a_limit_is_waited_out() -> None:
+    """A refused call is none whose answer could be lost."""
+    async with (
+        scripted(http({}, status=429, Retry_After="0"), http({}, status=201)) as server,
+        client_of(server.url) as (client, notes),
+    ):
+        exchange = await client.lose(PUBLISH)
+    assert (exchange.status, exchange.result) == (201, Result.UNKNOWN)
+    assert [invoke.attempt for invoke in notes.invokes] == [1, 2]
+
+
 async def test_nobody_there() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -26,6 +26,7 @@ CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 10.0
 # A rate limit is waited out this long in all before the call is given up: the usual window of a minute, and some.
 LONGEST_RATE_LIMIT_S = 75.0
+LIMITED_TRIES = 5  # of a call whose answer is to be lost
 
 # Of an answer that was given up so much is kept to recognise it by, and a length that a server states may have so many
 # digits before it is no length.
@@ -170,9 +171,19 @@ class Client:
         """One call on a connection of its own, cut as soon as the answer's status line is read: a lost answer.
 
         The result is unknown, or not_sent when there was no connection. `answer` holds the status alone (None when the
-        connection ended before one came), so that a caller knows whether the server was done with the request.
+        connection ended before one came), so that a caller knows whether the server was done with the request. A 429
+        is tried again a few times, a second apart: its Retry-After is not read, and a long pause another call tells.
         """
-        invoke = self._invoked(request, case, 1, fields or {})
+        attempt = 1
+        while True:
+            exchange = await self._lose_once(request, case, attempt, fields or {})
+            if exchange.answer is None or exchange.status != 429 or attempt == LIMITED_TRIES:
+                return exchange
+            self.budget.learn(exchange.answer)
+            attempt += 1
+
+    async def _lose_once(self, request: wire.Request, case: str, attempt: int, fields: Mapping[str, Any]) -> Exchange:
+        invoke = self._invoked(request, case, attempt, fields)
         headers = self._headers(request, case, f"Bearer {self.key}")
         outgoing = self._http.build_request(request.method, request.path, content=request.body, headers=headers)
         result, why, answer = Result.UNKNOWN, "the connection was cut before the answer was read", None
