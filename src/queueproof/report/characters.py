@@ -45,7 +45,7 @@ _WORDS: Final = {
     Shade.CALL: "under way",
     Shade.HELD: "surely held",
     Shade.MAYBE: "perhaps held",
-    Shade.OPEN: "no answer",
+    Shade.OPEN: "outcome unknown",
 }
 
 

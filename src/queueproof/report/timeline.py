@@ -33,7 +33,7 @@ class Shade(StrEnum):
     CALL = "call"  # under way: it acted somewhere in here, or (refused) did not
     HELD = "held"  # the message is certainly held
     MAYBE = "maybe"  # the lock may be live, or over
-    OPEN = "open"  # no answer: it may act at any later time
+    OPEN = "open"  # no answer, or one that does not tell (a 500): it may act at any later time
 
 
 @dataclass(frozen=True, kw_only=True)

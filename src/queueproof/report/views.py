@@ -104,7 +104,7 @@ def _legend(part: Part) -> tuple[tuple[str, str], ...]:
         Shade.CALL: "call under way: it acts somewhere in here",
         Shade.HELD: "surely held",
         Shade.MAYBE: "perhaps held",
-        Shade.OPEN: "no answer: may act at any later time",
+        Shade.OPEN: "outcome unknown: it may act at any later time",
     }
     entries = [(shade.value, meaning) for shade, meaning in meanings.items() if layout.has(shade)]
     if layout.ringed:
