@@ -91,6 +91,51 @@ class TestPlaces:
         await asyncio.gather(*tasks)
         assert order == ["c", "d", "a", "b"]
 
+    async def test_who_waits_long_goes_before_urgent_calls(self, clock: Clock) -> None:
+        budget = RequestBudget(1)
+        order: list[str] = []
+
+        async def call(name: str, urgent: bool) -> None:
+            async with budget.slot(urgent=urgent):
+                order.append(name)
+
+        async with budget.slot():
+            tasks = [asyncio.create_task(call("early", urgent=False))]
+            await asyncio.sleep(0)
+            clock.now += limits.URGENT_AHEAD_S + 0.1
+            tasks.append(asyncio.create_task(call("late", urgent=True)))
+            await asyncio.sleep(0)
+        await asyncio.gather(*tasks)
+        assert order == ["early", "late"]
+
+    async def test_a_call_that_is_kept_waiting_lends_its_place(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(limits, "LEND_AFTER_S", 0.0)
+        budget = RequestBudget(1)
+        async with budget.slot(lends=True):
+            async with asyncio.timeout(5), budget.slot():
+                pass
+        assert budget._free == 1
+
+    async def test_only_so_many_places_are_lent(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(limits, "LEND_AFTER_S", 0.0)
+        budget = RequestBudget(1)
+        inside, leave = 0, asyncio.Event()
+
+        async def kept() -> None:
+            nonlocal inside
+            async with budget.slot(lends=True):
+                inside += 1
+                await leave.wait()
+
+        calls = [asyncio.create_task(kept()) for _ in range(limits.MOST_LENT + 5)]
+        while inside <= limits.MOST_LENT:
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.01)
+        assert inside == limits.MOST_LENT + 1
+        leave.set()
+        await asyncio.gather(*calls)
+        assert (inside, budget._free) == (limits.MOST_LENT + 5, 1)
+
     async def test_a_burst_needs_no_place(self) -> None:
         budget = RequestBudget(1)
         async with budget.slot(), budget.slot(burst=True):

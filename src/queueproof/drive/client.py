@@ -121,7 +121,7 @@ class Client:
         self._run = run
         self._read_timeout_s = read_timeout_s
         self._verify = verify
-        limits = httpx.Limits(max_connections=32, max_keepalive_connections=16, keepalive_expiry=4.0)
+        limits = httpx.Limits(max_connections=48, max_keepalive_connections=16, keepalive_expiry=4.0)
         self._http = httpx.AsyncClient(
             base_url=url,
             verify=verify,
@@ -159,7 +159,7 @@ class Client:
         give_up = time.monotonic() + (LONGEST_RATE_LIMIT_S if self.patience_s is None else self.patience_s)
         attempt = 1
         while True:
-            async with self.budget.slot(urgent=urgent, burst=burst):
+            async with self.budget.slot(urgent=urgent, burst=burst, lends=request.verb == "claim"):
                 exchange = await self._once(request, headers, case, attempt, fields or {})
             if exchange.status != 429 or exchange.code == wire.QUEUE_FULL or time.monotonic() > give_up:
                 return exchange

@@ -1,8 +1,9 @@
 """The request budget: how many requests may be under way, how fast they follow, and when the server wants silence.
 
 Requests in flight are capped because a client of one process measures its own queue beyond that: 64 in flight pushed
-the round trip's median to 634 ms, 8 kept it at 33 ms. Urgent requests (a claim whose time matters) go first, and part
-of a limited rate is kept for them.
+the round trip's median to 634 ms, 8 kept it at 33 ms. A claim that the server keeps waiting for a message (long polling)
+burdens nobody and soon lends its place. Urgent requests (a claim whose time matters) go first, though nobody waits for
+them for ever, and part of a limited rate is kept for them.
 """
 
 import asyncio
@@ -19,6 +20,12 @@ from queueproof.contract import wire
 from queueproof.errors import UsageError
 
 IN_FLIGHT = 8
+# A claim that has taken so long is held by the server on purpose; so many of them may lend their places at a time.
+LEND_AFTER_S = 0.25
+MOST_LENT = 24
+# How much longer than an urgent request another one waits for a place. With precedence alone, claims that are held a
+# few seconds each, and come again and again, kept every publish out for ever.
+URGENT_AHEAD_S = 1.0
 
 # A 429 without a readable Retry-After: a second is the shortest that the header could have said.
 DEFAULT_PAUSE_S = 1.0
@@ -115,6 +122,14 @@ class Stated:
     reset_s: float | None = None  # until the window ends
 
 
+@dataclass
+class _Loan:
+    """Of a place that its holder does not need while it waits."""
+
+    timer: asyncio.TimerHandle | None = None
+    given: bool = False
+
+
 class RequestBudget:
     """Lets requests through: at most `in_flight` at once, none while the server asked for silence.
 
@@ -128,8 +143,9 @@ class RequestBudget:
         self._slower = 1.0
         self._saved = 0  # bursts whose turn has come already
         self._free = in_flight
+        self._lent = 0
         self._order = itertools.count()
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
         self._silent_until = 0.0  # monotonic seconds
         self.rate_limited = 0  # answers 429 seen
 
@@ -154,8 +170,11 @@ class RequestBudget:
         return self._silent_until - time.monotonic()
 
     @asynccontextmanager
-    async def slot(self, *, urgent: bool = False, burst: bool = False) -> AsyncIterator[None]:
-        """Holds one of the places while the block runs; a burst needs none, and is silent when all are."""
+    async def slot(self, *, urgent: bool = False, burst: bool = False, lends: bool = False) -> AsyncIterator[None]:
+        """Holds one of the places while the block runs; a burst needs none, and is silent when all are.
+
+        `lends`: what the block waits for may be kept back on purpose, so that its place is another's after a while.
+        """
         if burst:
             if self._saved > 0:
                 self._saved -= 1
@@ -165,10 +184,24 @@ class RequestBudget:
             yield
             return
         await self._enter(urgent)
+        loan = _Loan()
         try:
             await self._turn(urgent=urgent)
+            if lends:
+                loan.timer = asyncio.get_running_loop().call_later(LEND_AFTER_S, self._lend, loan)
             yield
         finally:
+            if loan.timer is not None:
+                loan.timer.cancel()
+            if loan.given:
+                self._lent -= 1
+            else:
+                self._leave()
+
+    def _lend(self, loan: "_Loan") -> None:
+        if self._lent < MOST_LENT:
+            self._lent += 1
+            loan.given = True
             self._leave()
 
     async def save_up(self, count: int) -> None:
@@ -204,7 +237,8 @@ class RequestBudget:
             self._free -= 1
             return
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (0 if urgent else 1, next(self._order), place))
+        since = time.monotonic() + (0.0 if urgent else URGENT_AHEAD_S)
+        heapq.heappush(self._waiting, (since, next(self._order), place))
         try:
             await place
         except asyncio.CancelledError:
