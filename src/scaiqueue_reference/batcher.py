@@ -13,7 +13,7 @@ LARGEST_BATCH = 200
 
 # A batch waits for those whom the last one answered and who come back, at most this long: a transaction costs as much
 # as a dozen of its items. A single client is never kept waiting.
-GATHER_S = 0.0005
+GATHER_S = 0.001
 
 
 class Batcher(Generic[Item, Outcome]):
