@@ -8,6 +8,7 @@ from queueproof.contract import wire
 from queueproof.drive.case import Case, proves
 from queueproof.drive.counters import counters_are
 from queueproof.drive.optional import publish_with
+from queueproof.drive.ordering import fitting
 from queueproof.drive.outcomes import Inconclusive, NotSupported
 from queueproof.drive.queue import Message, Queue
 
@@ -126,7 +127,7 @@ async def test_one_consumer_of_many_queues(case: Case) -> None:
     Queues of each ordering in one scope, filled in turns and claimed from all at once.
     """
     queues = [await case.queue(ordering=ordering, root="QUEUE-3") for ordering in ("fifo", "priority", "deadline")]
-    messages = [[await queue.publish() for queue in queues] for _ in range(4)]
+    messages = [[await fitting(queue) for queue in queues] for _ in range(4)]
     columns = list(zip(*messages, strict=True))
     await asyncio.gather(
         *(queue.take(*own, batch_size=2, timeout_s=HOLD_S) for queue, own in zip(queues, columns, strict=True))

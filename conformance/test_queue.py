@@ -1,11 +1,10 @@
 """QUEUE: creating queues, and what may be left out."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from queueproof.drive.case import Case, proves, spell
-from queueproof.drive.outcomes import Blocked
-from queueproof.drive.queue import Message, Queue
+from queueproof.drive.ordering import fitting
+from queueproof.drive.queue import Queue
 
 HOLD_S = 30
 
@@ -74,18 +73,7 @@ def keeps(case: Case, queue: Queue, field: str, sent: str) -> None:
 
 async def delivers(queue: Queue, *, root: str) -> None:
     """Three messages go through the queue: the control of an accepted creation."""
-    messages = [await _published(queue, root) for _ in range(3)]
+    messages = [await fitting(queue, root=root) for _ in range(3)]
     doing = "a message published to the new queue was lost"
     for delivery in await queue.take(*messages, timeout_s=HOLD_S, root=root, doing=doing):
         await queue.complete(delivery)
-
-
-async def _published(queue: Queue, root: str) -> Message:
-    """A message, with a deadline where a queue ordered by deadline wants one."""
-    if queue.fields.get("ordering") != "deadline":
-        return await queue.publish(root=root)
-    try:
-        return await queue.publish(root="no deadline")
-    except Blocked:
-        later = (datetime.now(UTC) + timedelta(hours=1)).isoformat(timespec="seconds").replace("+00:00", "Z")
-        return await queue.publish(root=root, deadline=later)

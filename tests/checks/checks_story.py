@@ -60,6 +60,7 @@ class Story:
         scope: str = "scope",
         token: str | None = None,
         body: str | None = None,
+        rest: str = "",
         key: str | None = None,
         rank: int | None = None,
         untimed: bool = False,
@@ -69,6 +70,7 @@ class Story:
         known = {
             "token": f"token-{message}" if token is None else token,
             "body": f"body-{message}" if body is None else body,
+            "rest": rest,
             "key": key,
             "rank": rank,
             "untimed": untimed,

@@ -82,6 +82,14 @@ def test_a_conflict_with_the_same_body_only_violates(story: Story) -> None:
     assert judged(story) == ["IDEM-1"]
 
 
+def test_a_conflict_with_other_labels_may_be_right() -> None:
+    """Whether labels, type or priority belong to what a key stands for is not promised."""
+    story = Story()
+    story.publish("a", 0, 0.1, key="k", body="X", rest="labelled")
+    story.publish("b", 1, 1.1, key="k", body="X", rest="otherwise", result="rejected", code=CONFLICT)
+    assert judged(story) == []
+
+
 def test_a_conflict_with_nothing_violates() -> None:
     story = Story()
     story.publish("b", 1, 1.1, key="k", body="X", result="rejected", code=CONFLICT)

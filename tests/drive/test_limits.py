@@ -111,25 +111,25 @@ class TestPlaces:
     async def test_a_call_that_is_kept_waiting_lends_its_place(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(limits, "LEND_AFTER_S", 0.0)
         budget = RequestBudget(1)
-        async with budget.slot(lends=True):
-            async with asyncio.timeout(5), budget.slot():
-                pass
+        async with budget.slot(lends=True), asyncio.timeout(5), budget.slot():
+            pass
         assert budget._free == 1
 
     async def test_only_so_many_places_are_lent(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(limits, "LEND_AFTER_S", 0.0)
         budget = RequestBudget(1)
-        inside, leave = 0, asyncio.Event()
+        inside, leave, lent = 0, asyncio.Event(), asyncio.Event()
 
         async def kept() -> None:
             nonlocal inside
             async with budget.slot(lends=True):
                 inside += 1
+                if inside > limits.MOST_LENT:
+                    lent.set()
                 await leave.wait()
 
         calls = [asyncio.create_task(kept()) for _ in range(limits.MOST_LENT + 5)]
-        while inside <= limits.MOST_LENT:
-            await asyncio.sleep(0.001)
+        await lent.wait()
         await asyncio.sleep(0.01)
         assert inside == limits.MOST_LENT + 1
         leave.set()

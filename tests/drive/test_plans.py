@@ -1,5 +1,6 @@
 """Plans: drawn alike from one seed, shrunk by leaving steps out, and judged by what may be true of each message."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -135,6 +136,11 @@ class TestBook:
 
     def test_an_older_message_is_not_passed_over(self) -> None:
         assert root_of(story(1, 2), 5, 2) == "ORD-1"
+
+    def test_what_may_share_a_time_stamp_may_change_places(self) -> None:
+        book = story(1, 2)
+        book.entries[2].message = replace(book.entries[2].message, publish=exchange(2, 1.104, 1.2))
+        claimed(book, 5, 2)
 
     def test_within_one_answer_any_order_will_do(self) -> None:
         claimed(story(1, 2), 5, 2, 1)

@@ -159,7 +159,10 @@ def _duplicate(row: Row) -> Finding:
 
 
 def _unfounded_conflicts(facts: Facts) -> list[Finding]:
-    """A conflict although no publish with the key and another body, in any queue, may have happened before it."""
+    """A conflict although no publish with the key and anything else, in any queue, may have happened before it.
+
+    Whether type, labels or priority belong to what a key stands for is not documented: where they differ, it may.
+    """
     refused = facts.history.calls.filter(
         (pl.col("verb") == "publish") & (pl.col("result") == "rejected") & (pl.col("code") == CONFLICT)
     )
@@ -167,11 +170,12 @@ def _unfounded_conflicts(facts: Facts) -> list[Finding]:
     if refused.height == 0:
         return []
     others = facts.history.calls.filter((pl.col("verb") == "publish") & HAPPENED & pl.col("key").is_not_null()).select(
-        "key", other_body="body", other_inv="inv", other_ret="ret", other_domain="domain"
+        "key", other_body="body", other_rest="rest", other_inv="inv", other_ret="ret", other_domain="domain"
     )
-    pairs = refused.select("op", "inv", "ret", "key", "body", "domain").join(others, on="key", how="left")
+    pairs = refused.select("op", "inv", "ret", "key", "body", "rest", "domain").join(others, on="key", how="left")
     before = (pl.col("other_inv") < pl.col("ret")) | (pl.col("other_domain") != pl.col("domain"))
-    differs = ((pl.col("other_body") != pl.col("body")) & before).fill_null(False)
+    other = (pl.col("other_body") != pl.col("body")) | (pl.col("other_rest") != pl.col("rest"))
+    differs = (other & before).fill_null(False)
     racing = before & (pl.col("other_ret").fill_null(FOREVER) > pl.col("inv"))
     judged = pairs.group_by("op").agg(
         founded=differs.any(),
@@ -190,7 +194,7 @@ def _unfounded(row: Row, call: Row) -> Finding:
         requirement="IDEM-7" if row["racing"] else "IDEM-1",
         summary=f"a publish with idempotency key {call['key']} was refused as a conflict with nothing",
         operations=(row["op"],),
-        proof=f"no publish with this key and another body was invoked before ({row['others']} with the same body)",
-        assumes=(SAME_ELSE, ALL_RECORDED, "numbers are spelled alike in equal bodies"),
+        proof=f"no other publish with this key was invoked before ({row['others']} that were the same)",
+        assumes=(ALL_RECORDED, "numbers are spelled alike in equal bodies"),
         queue=call["queue"],
     )

@@ -1,9 +1,9 @@
 """The request budget: how many requests may be under way, how fast they follow, and when the server wants silence.
 
 Requests in flight are capped because a client of one process measures its own queue beyond that: 64 in flight pushed
-the round trip's median to 634 ms, 8 kept it at 33 ms. A claim that the server keeps waiting for a message (long polling)
-burdens nobody and soon lends its place. Urgent requests (a claim whose time matters) go first, though nobody waits for
-them for ever, and part of a limited rate is kept for them.
+the round trip's median to 634 ms, 8 kept it at 33 ms. A claim that the server keeps waiting for a message (long
+polling) burdens nobody and soon lends its place. Urgent requests (a claim whose time matters) go first, though nobody
+waits for them for ever, and part of a limited rate is kept for them.
 """
 
 import asyncio

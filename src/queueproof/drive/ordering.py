@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from queueproof.drive.case import Case
-from queueproof.drive.outcomes import Disturbed
+from queueproof.drive.outcomes import Blocked, Disturbed
 from queueproof.drive.queue import Delivery, Message, Queue
 
 # Two publishes closer than this may share a time stamp, and then their order is not documented.
@@ -19,6 +20,17 @@ async def spaced(queue: Queue, fields: Sequence[dict[str, Any]], *, root: str = 
         messages.append(await queue.publish(root=root, **more))
         await asyncio.sleep(APART_S)
     return messages
+
+
+async def fitting(queue: Queue, *, root: str = "PUB-1") -> Message:
+    """A message, with a deadline where a queue ordered by deadline wants one: whether it may is not documented."""
+    if queue.fields.get("ordering") != "deadline":
+        return await queue.publish(root=root)
+    try:
+        return await queue.publish(root="no deadline")
+    except Blocked:
+        later = (datetime.now(UTC) + timedelta(hours=1)).isoformat(timespec="seconds").replace("+00:00", "Z")
+        return await queue.publish(root=root, deadline=later)
 
 
 def in_order(

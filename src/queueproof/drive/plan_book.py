@@ -12,7 +12,7 @@ from typing import Any
 from queueproof.contract import wire
 from queueproof.drive.delivery import Claim, Delivery, Message, S, double_hold
 from queueproof.evidence.digest import same_json
-from queueproof.evidence.margins import certain_hold_ns
+from queueproof.evidence.margins import FIFO_GATE_NS, certain_hold_ns
 
 # Lapses may count as failures, and how many a queue allows by default is not documented: from here on it is open.
 LAPSES_SURE = 1
@@ -227,7 +227,7 @@ class Book:
     def _comparable(self, passed: Entry, first: Entry) -> bool:
         """Whether the order of the two is certain: fifo by publishes one after the other, else by unequal rank."""
         if self.fifo:
-            return passed.message.publish.ret_ns < first.message.publish.inv_ns
+            return passed.message.publish.ret_ns + FIFO_GATE_NS < first.message.publish.inv_ns
         return bool(passed.rank[:2] != first.rank[:2]) and "delay_until" not in first.message.fields
 
     # ── what became of it ─────────────────────────────────────────────────────────────────────────────────────────

@@ -42,6 +42,8 @@ LAPSES_ALLOWED = 2
 LONGEST_UNSURE_S = 6
 # Each claim without an answer starts that waiting anew: where none at all is answered for so long, it ends.
 LONGEST_UNANSWERED_S = 30
+# What may end or shorten a hold.
+GIVES_BACK = frozenset({"release", "fail", "extend"})
 __all__ = ["BACKOFF_S", "Claim", "Delivery", "Message", "Queue", "S", "double_hold"]
 
 QUICKSTART_PRIORITY = {"tier": "normal", "score": 500}
@@ -165,6 +167,7 @@ class Queue:
         return {
             "token": token if wire.token(sent.get("body")) == token else "",
             "body": digest(sent.get("body")),
+            "rest": digest({name: value for name, value in sent.items() if name not in ("body", "idempotency_key")}),
             "key": key if isinstance(key, str) else None,
             "rank": rank,
             "untimed": any(name in sent for name in ("delay_until", "ttl_seconds", "deadline")),
@@ -364,6 +367,8 @@ class Queue:
         missing one is older, was never delivered, and no claim of unknown result can hold it.
         """
         await self.retried_out(message)
+        if self._held(message):
+            raise Disturbed("the message that is waited for is held by an earlier claim of this case")
         waited_s = (claim.exchange.ret_ns - message.publish.ret_ns) / S
         evidence = [message.publish, claim.exchange]
         proven = False
@@ -388,6 +393,16 @@ class Queue:
             proof=f"still absent from a claim {waited_s:.3f} s after the publish was acknowledged",
             evidence=evidence,
             liveness=not proven,
+        )
+
+    def _held(self, message: Message) -> bool:
+        """Whether its last delivery may still be held: not given back since, nor surely over."""
+        latest = self.latest.get(message)
+        if latest is None or time.monotonic_ns() > latest.over_ns:
+            return False
+        return not any(
+            call.request.message == latest.id and call.request.verb in GIVES_BACK and call.inv_ns > latest.claim.inv_ns
+            for call in self.case.exchanges
         )
 
     async def retried_out(self, message: Message) -> None:

@@ -35,6 +35,7 @@ CALLS: dict[str, Any] = {
     "token": pl.String,  # published token, "" when none
     "key": pl.String,  # published idempotency key; null when none
     "body": pl.String,  # published body's digest
+    "rest": pl.String,  # published: digest of all but body and key, "" when not recorded
     "timeout": pl.Int64,  # ns; claim, extend; null when none
     "limit": pl.Int64,  # claim
     "rank": pl.Int64,  # published place under priority and deadline ordering, smaller first; null when none
@@ -234,6 +235,7 @@ class _Tables:
             "token": record.token,
             "key": record.key,
             "body": record.body,
+            "rest": record.rest,
             "timeout": None if record.timeout_s is None else round(record.timeout_s * 1e9),
             "limit": record.limit,
             "rank": record.rank,

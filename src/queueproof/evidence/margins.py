@@ -8,6 +8,8 @@ only outside these margins.
 CLOCK_DRIFT = 0.001
 # A clock read in whole milliseconds, at both ends.
 CLOCK_STEP_NS = 2_000_000
+# Publishes closer than this may have got one time stamp, or stamps of two clocks: told, not judged (docs/checks.md).
+FIFO_GATE_NS = 5_000_000
 
 
 def certain_hold_ns(timeout_ns: int) -> int:

@@ -42,6 +42,7 @@ class Invoke(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
     token: str = ""  # published: the token in the body, unique in the world
     key: str | None = None  # published: idempotency key
     body: str = ""  # published: digest of the body
+    rest: str = ""  # published: digest of everything but body and key, where it may differ under one key; else ""
     timeout_s: float | None = None  # claim, extend: visibility timeout asked for
     limit: int | None = None  # claim: batch size asked for
     rank: int | None = None  # published: place in its queue's ordering, smaller first; None under fifo
