@@ -181,6 +181,26 @@ async def test_each_try_is_a_new_case() -> None:
     assert len(set(map(id, seen))) == 3
 
 
+def _answer(status: int) -> bytes:
+    return http({"status": "error", "error": {"code": "X"}}, status=status)
+
+
+@pytest.mark.parametrize(("first", "then", "proves"), [(500, 500, "CLAIM-1"), (500, 400, ""), (503, 503, "")])
+async def test_a_verb_that_never_works_is_no_disturbance(first: int, then: int, proves: str) -> None:
+    """Answered 500 to each call of each try: its promise is broken; else the network may have come between."""
+    async with scripted(_answer(first), _answer(then)) as server, client_of(server.url) as (client, _):
+
+        async def case(new: Case) -> None:
+            await new.send(wire.claim("s", "q", batch_size=1, visibility_timeout_s=2))
+            raise Disturbed("not answered")
+
+        world = World(run="r", client=client, ledger=Ledger())
+        spec = CaseSpec(name="x", requirement="VIS-1", function=case)
+        (ended,) = await run_cases(world, [spec], LagMeter())
+    assert ended.proves == proves
+    assert ended.result.outcome is (Outcome.BLOCKED if proves else Outcome.INCONCLUSIVE)
+
+
 async def test_every_ending_has_an_outcome() -> None:
     kinds = set(CaseEnd.__subclasses__())
     assert kinds == set(engine._OUTCOMES)

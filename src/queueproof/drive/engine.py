@@ -33,6 +33,9 @@ CONFIRMED_AT = 2
 CASES_A_REQUEST = 3
 # As often a case whose liveness failed while the harness was late is tried once more.
 NOISY_TRIES = 3
+# A verb whose every call is answered 500, in each of TRIES tries, does not work: what promises that it does.
+NEVER_WORKS = {"publish": "PUB-1", "claim": "CLAIM-1", "complete": "DONE-1"}
+FAILED = 500  # not 502, 503 or 504: those may be in between, and pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,11 +127,15 @@ async def _run(world: World, spec: CaseSpec, meter: LagMeter, done: Callable[[Ca
     kept = 0  # tries that passed after one
     end: CaseEnd | None = None
     tries = 0
+    broken = dict(NEVER_WORKS)  # verbs that failed on the server in every try so far
     while tries < TRIES:
         tries += 1
         begin = meter.mark()
-        end = await _attempt(world, spec)
+        end, case = await _attempt(world, spec)
+        broken = {verb: root for verb, root in broken.items() if verb in _failing(case)}
         if isinstance(end, Disturbed):
+            if broken and tries == TRIES:
+                end = _does_not_work(*next(iter(broken.items())), case)
             continue
         if isinstance(end, Violation | Blocked) and end.liveness:
             if not meter.quiet(world.slack_s, begin):
@@ -151,9 +158,13 @@ async def _run(world: World, spec: CaseSpec, meter: LagMeter, done: Callable[[Ca
     return ended
 
 
-async def _attempt(world: World, spec: CaseSpec) -> CaseEnd | None:
+async def _attempt(world: World, spec: CaseSpec) -> tuple[CaseEnd | None, Case]:
     """One try: None when it passed. A crash of ours is an end as well (`_Crash`)."""
     case = Case(world, spec.requirement, spec.name)
+    return await _end_of(case, spec), case
+
+
+async def _end_of(case: Case, spec: CaseSpec) -> CaseEnd | None:
     try:
         await spec.function(case)
     except NotSupported as end:
@@ -164,6 +175,23 @@ async def _attempt(world: World, spec: CaseSpec) -> CaseEnd | None:
     except Exception as error:
         return _Crash(error)
     return None
+
+
+def _failing(case: Case) -> set[str]:
+    """The verbs that the case was answered 500 for, and never otherwise."""
+    answered = [exchange for exchange in case.exchanges if exchange.answer is not None]
+    return {call.request.verb for call in answered} - {call.request.verb for call in answered if call.status != FAILED}
+
+
+def _does_not_work(verb: str, root: str, case: Case) -> Blocked:
+    calls = [exchange for exchange in case.exchanges if exchange.request.verb == verb]
+    return Blocked(
+        root,
+        f"every {verb} was answered {FAILED}, in each of {TRIES} tries",
+        expected=f"a {verb} that succeeds",
+        seen=calls[-1].told(),
+        evidence=(calls[-1].op,),
+    )
 
 
 def _absent(case: Case) -> list[str]:
