@@ -1,4 +1,4 @@
-"""What each right lets a caller do: one request an endpoint, and what it is answered with a key that lacks the right."""
+"""What each right lets a caller do: one request an endpoint, and its answers with keys that lack the right."""
 
 import itertools
 import json
