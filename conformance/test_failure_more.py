@@ -1,4 +1,4 @@
-"""FAIL, GHOST, DLQ: what is kept of a message when its last failure buries it, and that it is buried once."""
+"""FAIL, GHOST, DLQ: a message's last failure buries it once and whole; what nobody holds cannot fail."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from typing import Any
 from queueproof.contract import wire
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.client import Exchange
-from queueproof.drive.optional import DeadLetters, dead_letter_queue, queue_with
+from queueproof.drive.optional import DeadLetters, answered, dead_letter_queue, queue_with
 from queueproof.drive.outcomes import Disturbed, NotSupported
 from queueproof.drive.queue import BACKOFF_S, Message, Queue
 from queueproof.evidence.digest import same_json
@@ -118,6 +118,47 @@ async def elsewhere(case: Case, queue: Queue, message: Message) -> list[Any]:
             letters.claimable = False  # a claim might clear what the row shows
             rows += [item for item, _ in await letters.find_all(message)]
     return rows
+
+
+@proves("FAIL-5")
+async def test_what_nobody_holds_stays_pending(case: Case) -> None:
+    """FAIL-5: Failing, releasing or extending a pending message SHOULD fail with 4xx and MUST NOT keep it from being
+    claimed, nor count as an attempt.
+
+    Each verb on a message that was never claimed, whatever it is answered: claims bring the message before one that is
+    published afterwards (the control), and show its first attempt.
+    """
+    queue = await case.lasting_queue()
+    queue.unmodelled = True  # settling what is not held is not documented: this case alone judges it
+    for verb in ("fail", "release", "extend"):
+        message = await queue.publish()
+        request = {
+            "fail": wire.fail(queue.scope, message.id, reason=REASON),
+            "release": wire.release(queue.scope, message.id),
+            "extend": wire.extend(queue.scope, message.id, visibility_timeout_s=HOLD_S),
+        }[verb]
+        exchange = await answered(case, request)
+        control = await queue.publish()
+        found = await queue.take(control, timeout_s=HOLD_S)
+        if queue.unsettled:
+            raise Disturbed("a call of unknown result may have taken the message")
+        own = next((delivery for delivery in found if delivery.message is message), None)
+        case.require(
+            own is not None,
+            f"the {verb} of a message that nobody held keeps it from being claimed",
+            expected=f"a delivery of {message.id} before one of {control.id}, which was published later",
+            seen=f"the later one alone; the {verb} was answered {exchange.told()}",
+            evidence=(message.publish, exchange, control.publish, found[-1].claim),
+            liveness=True,
+        )
+        if own is not None:
+            case.require(
+                not isinstance(own.attempts, int) or own.attempts == 1,
+                f"the {verb} of a message that nobody held counts as an attempt",
+                expected="attempts: 1",
+                seen=f"attempts: {spell(own.attempts)}; the {verb} was answered {exchange.told()}",
+                evidence=(message.publish, exchange, own.claim),
+            )
 
 
 @proves("GHOST-1")

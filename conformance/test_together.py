@@ -21,6 +21,8 @@ SPARING_S = 25  # a short hold where a call may wait for seconds until it is its
 AT_ONCE, ROUNDS = 12, 3
 RETRIES = 3
 OTHERS = ("fail", "release", "extend")  # what may meet a complete
+CADENCE_S = 1.0  # of the enforcer
+LEAD_S = 0.1
 BACK_S = 2  # within which what was failed or released meanwhile comes back, as a rule
 
 
@@ -192,21 +194,52 @@ async def test_a_completion_wins_every_race(case: Case) -> None:
             done[message] = completion, other
             queue.done[message] = completion
     queue.holding(*held.values())
-    found = await queue.take(await queue.publish(), batch_size=len(messages), timeout_s=HOLD_S)
+    await nothing_returns(case, queue, {message: completion for message, (completion, _) in done.items()})
+    await rows_say_completed(case, queue, done)
+
+
+async def nothing_returns(case: Case, queue: Queue, done: dict[Message, Exchange]) -> None:
+    """No claim that is sent from now on brings what was completed; a fresh message comes (the control)."""
+    found = await queue.take(await queue.publish(), batch_size=12, timeout_s=HOLD_S)
     async for claim in queue.watch(time.monotonic_ns() + (0 if case.world.thrift else BACK_S * S), timeout_s=HOLD_S):
         found += claim.deliveries
     for again in found:
-        if again.message in done and again.claim.inv_ns > done[again.message][0].ret_ns:
-            completion, other = done[again.message]
-            case.require(
-                False,
-                f"a message that was completed is delivered again, after {other.request.verb} was called beside it",
-                expected=f"no delivery of {again.id} after its completion",
-                seen=f"complete was answered {completion.told()}, {other.request.verb} {other.told()}",
-                proof=f"claimed {(again.claim.inv_ns - completion.ret_ns) / S:.3f} s after its completion was answered",
-                evidence=(held[again.message].claim, completion, other, again.claim),
-            )
-    await rows_say_completed(case, queue, done)
+        if again.message not in done or again.claim.inv_ns <= done[again.message].ret_ns:
+            continue
+        completion = done[again.message]
+        beside = [e for e in case.exchanges if e.request.message == again.id and e is not completion]
+        told = ", ".join(f"{e.request.verb} {e.told()}" for e in (completion, *beside))
+        case.require(
+            False,
+            "a message that was completed is delivered again",
+            expected=f"no delivery of {again.id} after its completion",
+            seen=f"a delivery with attempts {again.attempts!r}, after the answers: {told}",
+            proof=f"claimed {(again.claim.inv_ns - completion.ret_ns) / S:.3f} s after its completion was answered",
+            evidence=(again.message.publish, completion, *beside, again.claim),
+        )
+
+
+@proves("DONE-4")
+async def test_a_completion_outlives_the_pass_that_ends_its_hold(case: Case) -> None:
+    """DONE-4: A completed message MUST never be claimable again, also after its visibility timeout.
+
+    Three dozen messages are held for the same time, and completed one after the other from just before its end until
+    the enforcer has surely looked: a completion may come too late, and be refused. What was answered as completed is
+    not delivered again; a fresh message is (the control).
+    """
+    queue = await case.lasting_queue()
+    messages = await queue.publish_many(3 if case.world.thrift else 36)
+    held = {d.message: d for d in await queue.take(*messages, batch_size=len(messages))}
+    first_ns = min(delivery.held_until_ns for delivery in held.values()) - round(LEAD_S * S)
+    last_ns = max(delivery.over_ns for delivery in held.values()) + round(CADENCE_S * S)
+    done: dict[Message, Exchange] = {}
+    for number, (message, delivery) in enumerate(held.items()):
+        due_ns = first_ns + (last_ns - first_ns) * number // len(held)
+        await asyncio.sleep(max(0.0, (due_ns - time.monotonic_ns()) / S))
+        completion = await case.send(wire.complete(queue.scope, delivery.id), urgent=True)
+        if completion.ok:
+            done[message] = queue.done[message] = completion
+    await nothing_returns(case, queue, done)
 
 
 async def settled_twice(case: Case, queue: Queue, held: Delivery, number: int) -> tuple[Exchange, Exchange]:
