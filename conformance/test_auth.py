@@ -1,36 +1,32 @@
 """AUTH: who may call, and what with which right."""
 
-import itertools
-import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 from queueproof.contract import wire
-from queueproof.drive.asking import ask, handed_out, holds
-from queueproof.drive.case import QUICKSTART_QUEUE, Case, proves
-from queueproof.drive.client import Exchange
-from queueproof.drive.outcomes import Disturbed, Inconclusive, NotRun, NotSupported
-from queueproof.drive.queue import QUICKSTART_PRIORITY, Delivery, Queue
+from queueproof.drive.asking import ask, holds
+from queueproof.drive.case import Case, proves
+from queueproof.drive.deeds import (
+    DENIED,
+    Deed,
+    claiming,
+    deeds,
+    denied,
+    few_deeds,
+    managing,
+    moving,
+    no_key_was_idle,
+    nothing_published,
+    others,
+    publishing,
+    reading,
+    succeeds,
+    working_keys,
+)
+from queueproof.drive.optional import change, try_publish
+from queueproof.drive.outcomes import Inconclusive, NotRun, NotSupported
+from queueproof.drive.queue import Queue
 
-RIGHTS = ("view", "publish", "consume", "manage")
 HOLD_S = 60
-DENIED = "403 AUTHZ_PERMISSION_DENIED"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Deed:
-    """A request that needs one right. `root`: the promise that it succeeds with it; "" for a path that may be absent.
-
-    `fields` is what the history should know of it, `held` the delivery on whose hold its success rests.
-    """
-
-    right: str
-    name: str
-    request: wire.Request
-    root: str = ""
-    fields: dict[str, Any] | None = None
-    held: Delivery | None = None
 
 
 @proves("AUTH-1")
@@ -103,6 +99,60 @@ async def test_denied_as_documented(case: Case) -> None:
                 evidence=(exchange, case.exchanges[-1]),
             )
     no_key_was_idle(idle)
+
+
+@proves("AUTH-3")
+async def test_places_are_managed_by_those_who_may(case: Case) -> None:
+    """AUTH-3: A caller lacking the endpoint's key MUST get 403 and `AUTHZ_PERMISSION_DENIED`.
+
+    Moving, changing and deleting a queue and a scope, schemas and review patterns, all of which `scaiqueue:manage`
+    covers, each with every other key; a path that is not documented may be absent. What was refused must not have
+    happened: messages are taken and handed out as before, and what is paused stays so until it is resumed with all
+    rights (the controls).
+    """
+    queue = await case.queue(scope=await case.own_scope())
+    queue.unmodelled = True  # paused: this case alone judges it
+    names, idle = await working_keys(case, await case.queue(scope=queue.scope))
+    names = [name for name in names if name != "manage"]
+    if not names:
+        no_key_was_idle(idle)
+        case.key("view")
+    messages = [await queue.publish()]
+    for number, deed in enumerate(managing(case, queue)):
+        few = [names[number % len(names)]] if case.world.thrift else names
+        await denied(case, deed, few, root="AUTH-3", controlled=False)
+    messages += [await queue.publish(root="AUTH-3") for _ in range(2)]
+    doing = "a message is not delivered after changes of its queue and scope were refused for want of a right"
+    await queue.take(*messages, batch_size=3, timeout_s=HOLD_S, root="AUTH-3", doing=doing)
+    for resume, pause in moving(queue):
+        await stays_paused(case, queue, resume, pause, names[:1] if case.world.thrift else names)
+    no_key_was_idle(idle)
+
+
+async def stays_paused(case: Case, queue: Queue, resume: Deed, pause: wire.Request, names: Sequence[str]) -> None:
+    """What can be paused is resumed by nobody who lacks the right, and by one who has it."""
+    try:
+        await change(case, pause)
+    except NotSupported:
+        return
+    before = await try_publish(queue, forbidden="AUTH-3")
+    for exchange in await denied(case, resume, names, root="AUTH-3", controlled=False):
+        case.require(
+            (exchange.status, exchange.code) == (403, "AUTHZ_PERMISSION_DENIED"),
+            f"{resume.name} without scaiqueue:{resume.right} was answered {exchange.told()}",
+            expected=DENIED,
+            seen=exchange.told(),
+            evidence=(exchange,),
+        )
+    after = await try_publish(queue, forbidden="AUTH-3")
+    case.require(
+        before.ok or not after.ok,
+        f"{resume.name} was refused for want of a right, and happened all the same",
+        expected="publishes refused until it is resumed by one who may",
+        seen=f"before it a publish was answered {before.told()}, after it {after.told()}",
+        evidence=(before, *case.exchanges[-1 - len(names) : -1], after),
+    )
+    await succeeds(case, resume)
 
 
 @proves("AUTH-4")
@@ -212,189 +262,3 @@ async def test_a_disabled_module_says_so(case: Case) -> None:
     after = await case.eventually(lambda: ask(case, wire.list_scopes(), key=foreign), lambda read: read.ok)
     if not (opened.ok and after.ok):
         raise Inconclusive("the module could not be enabled again", evidence=(opened.op, after.op))
-
-
-# ── deeds ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def reading(queue: Queue) -> Deed:
-    return Deed(right="view", name="reading a scope", request=wire.read_scope(queue.scope), root="SCOPE-3")
-
-
-def publishing(case: Case, queue: Queue) -> Deed:
-    token = case.world.token()
-    sent = {"type": "qp.case", "body": {"qp": token}, "priority": QUICKSTART_PRIORITY, "labels": {"qp": "yes"}}
-    if case.world.dialect.publish_key_needed:
-        sent["idempotency_key"] = token
-    request = wire.publish(queue.scope, queue.id, sent)
-    return Deed(
-        right="publish", name="publish", request=request, root="PUB-1", fields=dict(queue.described(token, sent))
-    )
-
-
-def claiming(queue: Queue) -> Deed:
-    request = wire.claim(queue.scope, queue.id, batch_size=1, visibility_timeout_s=HOLD_S)
-    fields = {"timeout_s": HOLD_S, "limit": 1}
-    return Deed(right="consume", name="claim", request=request, root="CLAIM-2", fields=fields)
-
-
-def creating_queue(case: Case, scope: str) -> Deed:
-    slug = case.world.slug(case.requirement)
-    fields = {"slug": slug, "display_name": "queueproof", **QUICKSTART_QUEUE, "max_depth": 0}
-    request = wire.create_queue(scope, fields)
-    return Deed(right="manage", name="creating a queue", request=request, root="QUEUE-1")
-
-
-def creating_scope(case: Case) -> Deed:
-    slug = case.world.slug(case.requirement)
-    case.world.ledger.intend(slug)
-    request = wire.create_scope(slug, f"queueproof {case.world.run} {case.requirement}")
-    return Deed(right="manage", name="creating a scope", request=request, root="SCOPE-1")
-
-
-def few_deeds(case: Case, queue: Queue) -> list[Deed]:
-    """One of each right, and one read more: those whose paths are documented, and which need nothing prepared."""
-    lists = wire.list_queue_messages(queue.scope, queue.id)
-    return [
-        reading(queue),
-        Deed(right="view", name="listing a queue's messages", request=lists),
-        publishing(case, queue),
-        claiming(queue),
-        creating_queue(case, queue.scope),
-    ]
-
-
-async def deeds(case: Case, queue: Queue) -> list[Deed]:
-    """One of each endpoint, on things that exist: three messages are held for those that settle one."""
-    messages = await queue.publish_many(4)
-    held = {delivery.message: delivery for delivery in await queue.take(*messages, batch_size=4, timeout_s=HOLD_S)}
-    scope = queue.scope
-    reads = {
-        "reading a queue": wire.read_queue(scope, queue.id),
-        "listing queues": wire.list_queues(scope),
-        "listing scopes": wire.list_scopes(limit=1),
-        "listing a queue's messages": wire.list_queue_messages(scope, queue.id),
-        "reading a message": wire.read_message(scope, messages[0].id),
-        "finding messages by correlation_id": wire.trace_messages(scope, messages[0].correlation or "none"),
-        "reading the audit log": wire.audit(scope),
-    }
-    return [
-        *settling(scope, [held[message] for message in messages]),  # first: their holds go on for a minute only
-        reading(queue),
-        *(Deed(right="view", name=name, request=request) for name, request in reads.items()),
-        publishing(case, queue),
-        claiming(queue),
-        creating_queue(case, scope),
-        creating_scope(case),
-    ]
-
-
-def settling(scope: str, held: Sequence[Delivery]) -> Iterable[Deed]:
-    """Each verb that settles a message, on a message of its own."""
-    first, second, third, fourth = (delivery.id for delivery in held)
-    yield Deed(right="consume", name="complete", request=wire.complete(scope, first), root="DONE-1", held=held[0])
-    yield Deed(right="consume", name="extend", request=wire.extend(scope, second, visibility_timeout_s=HOLD_S))
-    yield Deed(right="consume", name="fail", request=wire.fail(scope, third, reason="queueproof"))
-    yield Deed(right="consume", name="release", request=wire.release(scope, fourth))
-
-
-async def succeeds(case: Case, deed: Deed, *, broken: str = "") -> Exchange | None:
-    """The deed with all rights; None where its path may be absent and is.
-
-    `broken`: the promise that a conflict breaks, since then an earlier try of this deed, though refused, was done.
-    """
-    if not deed.root:
-        exchange = await ask(case, deed.request, fields=deed.fields)
-        return exchange if exchange.ok else None
-
-    def blame(exchange: Exchange) -> str:
-        if deed.held is not None and exchange.ret_ns > deed.held.held_until_ns:
-            raise Disturbed(f"it took so long that the hold of {deed.name} may have lapsed meanwhile")
-        return broken if exchange.status == 409 else ""
-
-    exchange = await case.persist(
-        lambda: deed.request, deed.root, deed.name, fields=lambda: deed.fields or {}, blame=blame
-    )
-    if deed.request.verb == "create-scope":
-        case.world.ledger.created(json.loads(deed.request.body or b"{}")["slug"], wire.identity(exchange.data))
-    return exchange
-
-
-# ── keys ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-async def working_keys(case: Case, queue: Queue) -> tuple[list[str], list[Exchange]]:
-    """The names of the given keys that work on an endpoint of their own right, and how the others were refused."""
-    given = [name for name in RIGHTS if name in case.world.keys]
-    if not given:
-        case.key("view")
-    own: dict[str, Callable[[], Deed]] = {
-        "view": lambda: reading(queue),
-        "publish": lambda: publishing(case, queue),
-        "consume": lambda: claiming(queue),
-        "manage": lambda: creating_queue(case, queue.scope),
-    }
-    names, refused = [], []
-    for name in given:
-        deed = own[name]()
-        exchange = await ask(case, deed.request, key=case.key(name), fields=deed.fields)
-        if exchange.ok:
-            names.append(name)
-        else:
-            refused.append(exchange)
-    return names, refused
-
-
-def no_key_was_idle(refused: Sequence[Exchange]) -> None:
-    """A key that does not work even where it should makes every refusal of it worthless."""
-    for exchange in refused:
-        raise Inconclusive(
-            f"a key that was given for {exchange.request.verb} does not work there: {exchange.told()}",
-            evidence=(exchange.op,),
-        )
-
-
-def others(names: Sequence[str], deed: Deed) -> list[str]:
-    return [name for name in names if name != deed.right]
-
-
-async def denied(case: Case, deed: Deed, names: Sequence[str], *, root: str, controlled: bool = True) -> list[Exchange]:
-    """The refusals that the deed meets with each of these keys; none where its path may be absent and is.
-
-    A success ends the case: `root` is broken. Then the deed succeeds with all rights, unless that is left to the
-    caller.
-    """
-    refusals = []
-    for name in names:
-        exchange = await ask(case, deed.request, key=case.key(name), fields=deed.fields)
-        if exchange.ok:
-            case.refuse(
-                root,
-                f"{deed.name} needs scaiqueue:{deed.right}, and was granted to a key with scaiqueue:{name}",
-                expected=DENIED,
-                seen=exchange.told(),
-                proof=f"the key given as --{name}-key has scaiqueue:{name} alone",
-                evidence=(exchange,),
-            )
-        refusals.append(exchange)
-    if controlled and refusals and await succeeds(case, deed, broken=root) is None:
-        return []
-    return refusals
-
-
-async def nothing_published(case: Case, queue: Queue, names: Sequence[str]) -> None:
-    """Publishes that were refused for want of a right are never delivered; one that was accepted is (the control)."""
-    tried = [(name, publishing(case, queue)) for name in itertools.chain(names, names) if name != "publish"]
-    for name, deed in tried:
-        await denied(case, deed, [name], root="AUTH-4", controlled=False)
-    control = await queue.publish()
-    refused = {str((deed.fields or {})["token"]): name for name, deed in tried}
-    for item, claim in await handed_out(queue, control):
-        name = refused.get(wire.token(item.get("body")), "")
-        case.require(
-            not name,
-            "a publish that was refused for want of a right was delivered all the same",
-            expected="a refused publish has no effect",
-            seen=f"id {wire.identity(item)}, published with the key given as --{name}-key",
-            evidence=(claim,),
-        )

@@ -7,17 +7,23 @@ from functools import partial
 
 from queueproof.contract import wire
 from queueproof.drive.case import Case, proves
+from queueproof.drive.client import Exchange
 from queueproof.drive.difference import contrast
 from queueproof.drive.optional import queue_with
 from queueproof.drive.outcomes import NotSupported
 from queueproof.drive.queue import Delivery, Message, Queue
 from queueproof.evidence.digest import same_json
+from queueproof.evidence.operation import Result
 
 S = 1_000_000_000  # ns
 HOLD_S = 60
 SPARING_S = 25  # a short hold where a call may wait for seconds until it is its turn
 AT_ONCE, ROUNDS = 12, 3
 RETRIES = 3
+OTHERS = ("fail", "release", "extend")  # what may meet a complete
+CADENCE_S = 1.0  # of the enforcer
+LEAD_S = 0.1
+BACK_S = 2  # within which what was failed or released meanwhile comes back, as a rule
 
 
 @proves("VIS-1")
@@ -168,3 +174,105 @@ async def test_what_ends_one_hold_ends_no_other(case: Case) -> None:
         seen=f"{again[0].id} delivered again with attempts {again[0].attempts!r}" if again else "",
         evidence=(again[0].message.publish, held[again[0].message].claim, again[0].claim) if again else (),
     )
+
+
+@proves("DONE-4")
+async def test_a_completion_wins_every_race(case: Case) -> None:
+    """DONE-4: A completed message MUST never be claimable again, also after its visibility timeout.
+
+    A dozen messages are held, and each is failed, released or extended in the very moment in which it is completed;
+    either call may be refused. What was answered as completed stays so: no claim brings it, and its row says so where
+    it can be read. A fresh message is claimed meanwhile (the control).
+    """
+    queue = await case.lasting_queue()
+    messages = await queue.publish_many(len(OTHERS) if case.world.thrift else 4 * len(OTHERS))
+    held = {d.message: d for d in await queue.take(*messages, batch_size=len(messages), timeout_s=HOLD_S)}
+    done: dict[Message, tuple[Exchange, Exchange]] = {}
+    for number, message in enumerate(messages):
+        completion, other = await settled_twice(case, queue, held[message], number)
+        if completion.ok and (other.ok or other.result is Result.REJECTED):
+            done[message] = completion, other
+            queue.done[message] = completion
+    queue.holding(*held.values())
+    await nothing_returns(case, queue, {message: completion for message, (completion, _) in done.items()})
+    await rows_say_completed(case, queue, done)
+
+
+async def nothing_returns(case: Case, queue: Queue, done: dict[Message, Exchange]) -> None:
+    """No claim that is sent from now on brings what was completed; a fresh message comes (the control)."""
+    found = await queue.take(await queue.publish(), batch_size=12, timeout_s=HOLD_S)
+    async for claim in queue.watch(time.monotonic_ns() + (0 if case.world.thrift else BACK_S * S), timeout_s=HOLD_S):
+        found += claim.deliveries
+    for again in found:
+        if again.message not in done or again.claim.inv_ns <= done[again.message].ret_ns:
+            continue
+        completion = done[again.message]
+        beside = [e for e in case.exchanges if e.request.message == again.id and e is not completion]
+        told = ", ".join(f"{e.request.verb} {e.told()}" for e in (completion, *beside))
+        case.require(
+            False,
+            "a message that was completed is delivered again",
+            expected=f"no delivery of {again.id} after its completion",
+            seen=f"a delivery with attempts {again.attempts!r}, after the answers: {told}",
+            proof=f"claimed {(again.claim.inv_ns - completion.ret_ns) / S:.3f} s after its completion was answered",
+            evidence=(again.message.publish, completion, *beside, again.claim),
+        )
+
+
+@proves("DONE-4")
+async def test_a_completion_outlives_the_pass_that_ends_its_hold(case: Case) -> None:
+    """DONE-4: A completed message MUST never be claimable again, also after its visibility timeout.
+
+    Three dozen messages are held for the same time, and completed one after the other from just before its end until
+    the enforcer has surely looked: a completion may come too late, and be refused. What was answered as completed is
+    not delivered again; a fresh message is (the control).
+    """
+    queue = await case.lasting_queue()
+    messages = await queue.publish_many(3 if case.world.thrift else 36)
+    held = {d.message: d for d in await queue.take(*messages, batch_size=len(messages))}
+    first_ns = min(delivery.held_until_ns for delivery in held.values()) - round(LEAD_S * S)
+    last_ns = max(delivery.over_ns for delivery in held.values()) + round(CADENCE_S * S)
+    done: dict[Message, Exchange] = {}
+    for number, (message, delivery) in enumerate(held.items()):
+        due_ns = first_ns + (last_ns - first_ns) * number // len(held)
+        await asyncio.sleep(max(0.0, (due_ns - time.monotonic_ns()) / S))
+        completion = await case.send(wire.complete(queue.scope, delivery.id), urgent=True)
+        if completion.ok:
+            done[message] = queue.done[message] = completion
+    await nothing_returns(case, queue, done)
+
+
+async def settled_twice(case: Case, queue: Queue, held: Delivery, number: int) -> tuple[Exchange, Exchange]:
+    """What comes of a complete and of another verb at once; which of them is sent first goes by the number."""
+    verb = OTHERS[number % len(OTHERS)]
+    other = {
+        "fail": wire.fail(queue.scope, held.id, reason="planned"),
+        "release": wire.release(queue.scope, held.id),
+        "extend": wire.extend(queue.scope, held.id, visibility_timeout_s=HOLD_S),
+    }[verb]
+    fields = {"timeout_s": HOLD_S} if verb == "extend" else None
+    calls = [
+        case.send(wire.complete(queue.scope, held.id, response={"n": number}), burst=True),
+        case.send(other, burst=True, fields=fields),
+    ]
+    turn = -1 if number // len(OTHERS) % 2 else 1
+    await case.world.client.budget.save_up(len(calls))
+    completion, beside = (await asyncio.gather(*calls[::turn]))[::turn]
+    return completion, beside
+
+
+async def rows_say_completed(case: Case, queue: Queue, done: dict[Message, tuple[Exchange, Exchange]]) -> None:
+    """Each of these messages has a row that says `completed`, where rows can be read."""
+    for message, (completion, other) in done.items():
+        try:
+            row = await case.eventually(partial(queue.read, message), lambda seen: wire.state(seen) == "completed")
+        except NotSupported:
+            return
+        if wire.state(row) != "completed":
+            case.refuse(
+                "DONE-1",
+                f"a completion was answered, and undone by {other.request.verb} that was called beside it",
+                expected="state completed",
+                seen=f"state {wire.state(row)}; {other.request.verb} was answered {other.told()}",
+                evidence=(completion, other, case.exchanges[-1]),
+            )

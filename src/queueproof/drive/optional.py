@@ -160,6 +160,12 @@ class DeadLetters:
                     return item, exchange
         return None
 
+    async def find_all(self, message: Message) -> list[tuple[dict[str, Any], Exchange]]:
+        """Everything that the queue shows of the message by one claim and its whole list."""
+        return [
+            (item, exchange) async for exchange in self._looks() for item in objects(exchange) if _is(item, message)
+        ]
+
     async def _looks(self) -> AsyncIterator[Exchange]:
         """One claim and all pages of the list, as far as the server has them."""
         claim = await self._claim()
