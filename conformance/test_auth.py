@@ -57,7 +57,8 @@ async def test_unknown_token(case: Case) -> None:
     """AUTH-2: An unknown or revoked token MUST get 401 and `AUTH_TOKEN_INVALID`.
 
     Tokens that never were: made up, the right one with one character changed, with one more, and with its letters in
-    the other case. The same requests with the right one succeed (the control). A revoked token would need a way to revoke one: the API has none.
+    the other case. The same requests with the right one succeed (the control). A revoked token would need a way to
+    revoke one: the API has none.
     """
     queue = await case.queue()
     message = await queue.publish()
