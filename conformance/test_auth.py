@@ -52,8 +52,9 @@ async def test_no_token(case: Case) -> None:
 async def test_unknown_token(case: Case) -> None:
     """AUTH-2: An unknown or revoked token MUST get 401 and `AUTH_TOKEN_INVALID`.
 
-    Tokens that never were: made up, the right one with one character changed, and with one more. The same requests
-    with the right one succeed (the control). A revoked token would need a way to revoke one: the API has none.
+    Tokens that never were: made up, the right one with one character changed, with one more, and with its letters in
+    the other case. The same requests with the right one succeed (the control). A revoked token would need a way to
+    revoke one: the API has none.
     """
     queue = await case.queue()
     message = await queue.publish()
@@ -77,7 +78,9 @@ def unknown_tokens(right: str) -> list[str]:
     """Tokens that no server gave out. The changed character stands where, in a signed token, the signature is."""
     place = len(right) * 7 // 8
     changed = right[:place] + ("a" if right[place : place + 1] != "a" else "b") + right[place + 1 :]
-    return ["sgk_" + "0" * 40, changed, right + "x"]
+    kept = max(right.find("_"), right.rfind(".")) + 1  # what tells the kind of a token is no secret
+    swapped = right[:kept] + right[kept:].swapcase()
+    return ["sgk_" + "0" * 40, changed, right + "x", *([swapped] if swapped != right else [])]
 
 
 @proves("AUTH-3")

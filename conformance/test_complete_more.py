@@ -1,4 +1,4 @@
-"""DONE: completing what is not claimed."""
+"""DONE: completing what is not claimed, and responses of every kind."""
 
 from functools import partial
 from typing import Any
@@ -7,8 +7,9 @@ from queueproof.contract import wire
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.client import Exchange
 from queueproof.drive.counters import counters_are
-from queueproof.drive.optional import answered
-from queueproof.drive.outcomes import NotSupported
+from queueproof.drive.difference import contrast
+from queueproof.drive.optional import answered, tolerated
+from queueproof.drive.outcomes import UNDOCUMENTED, NotSupported
 from queueproof.drive.queue import Message, Queue
 from queueproof.evidence.digest import same_json
 
@@ -76,3 +77,65 @@ def no_failure(case: Case, exchange: Exchange) -> None:
         seen=exchange.told(),
         evidence=(exchange,),
     )
+
+
+# Results as programs write them, several kinds in one: no whole number beyond 2^53, which JSON lets a server round.
+RESPONSES: tuple[dict[str, Any], ...] = (
+    {
+        "whole": [0, -1, 255, 256, 65536, 2147483648, -2147483649, 9007199254740991],
+        "fractions": [0.1, -2.5, 1e-7, 3.5e10, 0.30000000000000004, 12345.678901, 1.23456789012],
+        "truth": [True, 1, "true", "1", False, 0, "false", "0", None, "null"],
+        "like numbers": ["007", "1e5", "1.0", "-0", "0x1F", "NaN", "Infinity", " 1"],
+        "like dates": ["2026-01-01", "2026-01-01T00:00:00Z", "2026-01-01T00:00:00+02:00", "12:30"],
+        "lists": [3, 1, 2, 2, [], [[]], [2, 1], [1, 2], ["b", "a", "b", None]],
+    },
+    {
+        "white space": [" a", "a ", "a\nb", "a\r\nb", "\ta", "a\u00a0", ""],
+        "markup": ['"', "'", "\\", "\\n", "</script>", "<b>&amp;</b>", "{{x}}", "${x}", "%s", "a+b"],
+        "scripts": ["é", "ß", "Ωμέγα", "привет", "漢字", "العربية", "हिन्दी", "İıŞ", "ﬁ", "e\u0301", "\u212b"],
+        "beyond the basic plane": ["😀", "👩\u200d👩\u200d👧\u200d👦", "𝒳", "🇪🇺"],
+        "größe": 1,
+        "😀": {"Key": 1, "key": 2, "KEY": 3},
+    },
+    {"state": "pending", "response": {"id": "x"}, "body": None, "labels": {}, "attempts": 99, "id": "y"},
+)
+# What a server may refuse, but must not change.
+ODD_RESPONSES: tuple[dict[str, Any], ...] = (
+    {"NUL": "a\u0000b"},
+    {"control": ["\u0001", "\u001f", "\u007f", "\b\f\v"], "lines": ["a\u2028b", "\ufeffa", "\u200b", "\u202eabc"]},
+    {"": 1, "a.b": {"c.d": 2}, "a[0]": 3, "$set": 4, "__proto__": 5, "constructor": 6, "a/b": 7},
+    {"a": {"b": {"c": {"d": {"e": {"f": {"g": {"h": [[[[[{"leaf": None}]]]]]}}}}}}}},
+    {"many": {f"member_{number}": number for number in range(200)}, "long": list(range(500))},
+    {"text": "é" * 30_000},
+    {"text": "".join(f"{number:07d} é" for number in range(8000))},
+)
+
+
+@proves("DONE-2")
+async def test_every_kind_of_response_is_kept(case: Case) -> None:
+    """DONE-2: `response` MUST be stored on the message and readable afterwards.
+
+    Responses as wide as bodies are: numbers, texts of many scripts, control characters, deep and long ones, each read
+    off its own message's row. An odd or long one may be refused, but what a server took it shows unchanged.
+    """
+    queue = await case.queue()
+    responses = (*RESPONSES, *ODD_RESPONSES[: 3 if case.world.thrift else None])
+    messages = await queue.publish_many(len(responses))
+    held = {d.message: d for d in await queue.take(*messages, batch_size=10, timeout_s=HOLD_S)}
+    completions: list[tuple[Message, dict[str, Any], Exchange]] = []
+    for message, response in zip(messages, responses, strict=True):
+        with tolerated():
+            done = await queue.complete(held[message], response=response, root=UNDOCUMENTED)
+            completions.append((message, response, done))
+    for message, response, done in completions:
+
+        async def read(message: Message = message) -> Any:
+            return (await queue.read(message)).get("response", wire.ABSENT)
+
+        seen = await case.eventually(read, partial(same_json, response), within_s=2.0)
+        case.require(
+            same_json(seen, response),
+            "a message's row shows another response than it was completed with",
+            **contrast(response, seen, name="response"),
+            evidence=(done, case.exchanges[-1]),
+        )

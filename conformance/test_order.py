@@ -7,6 +7,7 @@ from typing import Any
 from queueproof.drive.case import Case, proves
 from queueproof.drive.ordering import in_order, spaced
 from queueproof.drive.outcomes import Blocked, NotSupported
+from queueproof.drive.queue import Delivery, Message, Queue
 
 HOLD_S = 60
 
@@ -103,6 +104,38 @@ async def test_every_tier_orders_by_score(case: Case) -> None:
         await by_score(case, tier, batch_size=1, scores=SCORES[: 3 if case.world.thrift else 5])
 
 
+# The lower score of two neighbours, and the higher one: at the bounds, at hundreds, at powers of two, in the middle.
+PAIRS = (
+    (999, 1000),
+    (900, 901),
+    (0, 1),
+    (500, 501),
+    (9, 10),
+    (99, 100),
+    (127, 128),
+    (255, 256),
+    (742, 743),
+    (899, 900),
+    (990, 991),
+    (100, 1000),
+)
+FEW_PAIRS = 3  # under a tight limit
+
+
+@proves("ORD-3")
+async def test_the_higher_of_two_goes_first(case: Case) -> None:
+    """ORD-3: `priority`: within one tier, higher `score` MUST be claimed first.
+
+    A dozen pairs of neighbouring scores, the lower one published first: by its arrival it would win. One pair after the
+    other, so that none has waited for long.
+    """
+    queue = await case.queue(ordering="priority", root="QUEUE-3")
+    for scores in PAIRS[: FEW_PAIRS if case.world.thrift else None]:
+        fields = [{"priority": {"tier": "normal", "score": score}} for score in scores]
+        low, high = await spaced(queue, fields, root="ORD-3")
+        ranked(case, queue, await queue.take(low, high, timeout_s=HOLD_S), [high, low])
+
+
 async def by_score(case: Case, tier: str, *, batch_size: int, scores: Sequence[int] = SCORES) -> None:
     """Publishes the scores in their order and takes them in the order of their height."""
     queue = await case.queue(ordering="priority", root="QUEUE-3")
@@ -110,4 +143,17 @@ async def by_score(case: Case, tier: str, *, batch_size: int, scores: Sequence[i
     messages = await spaced(queue, fields, root="ORD-3")
     found = await queue.take(*messages, batch_size=batch_size, timeout_s=HOLD_S)
     best_first = sorted(messages, key=lambda message: -int(message.fields["priority"]["score"]))
-    in_order(case, queue, found, best_first, "of higher score", label=lambda m: str(m.fields["priority"]["score"]))
+    ranked(case, queue, found, best_first)
+
+
+def ranked(case: Case, queue: Queue, found: Sequence[Delivery], best_first: Sequence[Message]) -> None:
+    """What was found came by its score."""
+    in_order(
+        case,
+        queue,
+        found,
+        best_first,
+        "of higher score",
+        label=lambda message: str(message.fields["priority"]["score"]),
+        ages=True,
+    )

@@ -12,9 +12,6 @@ from queueproof.drive.queue import Message
 
 HOLD_S = 60
 
-# A server may raise messages that have waited (priority_aging, its formula is unknown): only fresh ones are compared.
-FRESH_NS = 5_000_000_000
-
 # Distances in seconds from a moment hours away: within one minute, across the hour, the day and the week.
 DISTANCES_S = (7200, 20, 86_400 * 8, 3, 3600, 41, 86_400, 11, 58, 300)
 

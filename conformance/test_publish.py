@@ -1,12 +1,13 @@
 """PUB: publishing, what may be left out, and that a body arrives as it was sent."""
 
+import time
 from typing import Any
 
 from queueproof.contract import wire
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.difference import contrast
 from queueproof.drive.optional import tolerated
-from queueproof.drive.outcomes import UNDOCUMENTED
+from queueproof.drive.outcomes import UNDOCUMENTED, Blocked, Disturbed, Inconclusive, NotRun
 from queueproof.drive.queue import Delivery, Message, Queue
 from queueproof.evidence.digest import same_json
 
@@ -160,6 +161,43 @@ async def test_bodies_of_one_batch_stay_apart(case: Case) -> None:
     messages = await published(queue)
     await unchanged(case, queue, messages, batch_size=50)
     await unchanged(case, queue, messages, batch_size=50, again=True)
+
+
+# Beyond the column types of 64 kB; each of them may be refused.
+SIZES = (70_000, 100_000, 300_000, 1_000_000)
+# A line that takes longer than this to carry one there and back is spared the next size.
+QUICK_S = 3.0
+
+
+@proves("PUB-5")
+async def test_long_texts_arrive_whole(case: Case) -> None:
+    """PUB-5: `body` MUST be returned on claim equal as JSON to what was published.
+
+    Texts of 70 kB to 1 MB, one at a time. How large a body may be is not documented: a server may refuse any of them,
+    but what it took it hands out whole.
+    """
+    queue = await case.queue()
+    for size in SIZES[: 1 if case.world.thrift else None]:
+        begun = time.monotonic()
+        message = await taken(queue, size)
+        if message is None:
+            return
+        await unchanged(case, queue, [message], batch_size=1)
+        if time.monotonic() > begun + QUICK_S:
+            return
+
+
+async def taken(queue: Queue, size: int) -> Message | None:
+    """A message with a text of so many characters; None where it is refused, by whoever stands before the server."""
+    text = "".join(f"{number:07d} é" for number in range(size // 9)).ljust(size, ".")
+    try:
+        return await queue.publish(lambda token: {"qp": token, "text": text}, root=UNDOCUMENTED)
+    except (Disturbed, Inconclusive, NotRun):
+        return None
+    except Blocked as end:
+        if end.root != UNDOCUMENTED:
+            raise
+        return None
 
 
 async def published(queue: Queue) -> list[Message]:

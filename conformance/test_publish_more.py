@@ -123,6 +123,40 @@ async def traced(case: Case, scope: str, correlation: str, chain: list[Message])
         )
 
 
+@proves("PUB-9")
+async def test_a_search_finds_its_chain_alone(case: Case) -> None:
+    """PUB-9: A search by `correlation_id` SHOULD return no message that carries another one.
+
+    Correlation ids that resemble each other: in all but case, one longer at an end or at the other, or with a character
+    in the place of which a pattern would take any. One that is refused is passed over.
+    """
+    queue = await case.queue(scope=await case.own_scope())
+    token = case.world.token()
+    known: dict[str, Message] = {}
+    for form in ("{}-order_1", "{}-ORDER_1", "{}-order_1-2", "x-{}-order_1", "{}-orderX1", "{}-order%"):
+        correlation = form.format(token)
+        try:
+            known[correlation] = await queue.publish(root="correlation", correlation_id=correlation)
+        except Blocked as end:
+            if end.root != "correlation":
+                raise
+    if len(known) < 2:
+        raise NotSupported("publish takes no correlation_id", evidence=case_ops(case))
+    for correlation, message in known.items():
+        rows = await listed(case, lambda _=correlation, **page: wire.trace_messages(queue.scope, _, **page))
+        if rows is None:
+            raise NotSupported("there is no search by correlation_id", evidence=case_ops(case))
+        others = {other.id: name for name, other in known.items() if other is not message}
+        found = {wire.identity(row): others[wire.identity(row)] for row in rows if wire.identity(row) in others}
+        case.require(
+            not found,
+            "the search by correlation_id finds a message that was published with another one",
+            expected=f"{message.id} alone, with correlation_id {correlation}",
+            seen=", ".join(f"{identity} with {name}" for identity, name in found.items()),
+            evidence=(*(known[name].publish for name in found.values()), case.exchanges[-1]),
+        )
+
+
 @proves("PUB-7")
 async def test_ids_are_the_servers_and_distinct(case: Case) -> None:
     """PUB-7: Message ids MUST be server-assigned and distinct; SHOULD be UUIDs.

@@ -1,11 +1,13 @@
-"""QUEUE: orderings that are none, and a depth of zero."""
+"""QUEUE: orderings that are none, a depth of zero, slugs that are taken, and lists with a limit."""
 
 from queueproof.contract import wire
 from queueproof.drive.asking import ask
 from queueproof.drive.case import QUICKSTART_QUEUE, Case, proves
+from queueproof.drive.outcomes import NotSupported
 
 HOLD_S = 30
 MESSAGES = 12
+LIMIT = 10  # as the page has it that shows the parameter: a smaller one may be less than a server's smallest page
 
 
 @proves("QUEUE-4")
@@ -40,3 +42,49 @@ async def test_depth_zero_is_no_limit(case: Case) -> None:
     messages = [await queue.publish(root="QUEUE-5") for _ in range(MESSAGES)]
     await queue.take(*messages, batch_size=5, timeout_s=HOLD_S)
     await queue.publish(root="QUEUE-5")
+
+
+@proves("QUEUE-6")
+async def test_a_queues_slug_is_taken_once(case: Case) -> None:
+    """QUEUE-6: A second queue with the same slug in a scope SHOULD fail with 409.
+
+    Asked for with the same and with another display name and ordering; another slug is still free afterwards (the
+    control).
+    """
+    slug = case.world.slug(case.requirement)
+    first = await case.queue(slug=slug)
+    for more in ({}, {"display_name": "queueproof, another name", "ordering": "priority"}):
+        fields = {"display_name": "queueproof", **first.fields, "slug": slug, **more}
+        again = await ask(case, wire.create_queue(first.scope, fields))
+        if again.ok and wire.identity(again.data):
+            case.world.ledger.queue(first.scope, wire.identity(again.data))
+        case.require(
+            again.status == 409,
+            "a second queue with the same slug was not refused with 409",
+            expected="409 SLUG_CONFLICT",
+            seen=f"{again.told()}, id {wire.identity(again.data)}" if again.ok else again.told(),
+            evidence=(first.created, again),
+        )
+    await case.queue()
+
+
+@proves("QUEUE-7")
+async def test_a_list_keeps_to_its_limit(case: Case) -> None:
+    """QUEUE-7: A queue's list of messages, asked for with `limit`, SHOULD bring at most so many.
+
+    Three messages more than the limit of ten wait. A server that has no such list, or refuses the parameter, is passed
+    over.
+    """
+    queue = await case.queue()
+    messages = await queue.publish_many(LIMIT + 3)
+    exchange = await ask(case, wire.list_queue_messages(queue.scope, queue.id, limit=LIMIT))
+    rows = wire.rows(exchange.data) if exchange.ok else None
+    if rows is None:
+        raise NotSupported(f"the list of a queue's messages with a limit is answered {exchange.told()}")
+    case.require(
+        len(rows) <= LIMIT,
+        "a list of messages is longer than the limit that was asked for",
+        expected=f"at most {LIMIT} messages",
+        seen=f"{len(rows)} messages",
+        evidence=(messages[-1].publish, exchange),
+    )

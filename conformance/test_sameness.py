@@ -11,6 +11,7 @@ from queueproof.contract import wire
 from queueproof.drive.asking import ask
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.optional import change, tolerated
+from queueproof.drive.ordering import in_order
 from queueproof.drive.outcomes import UNDOCUMENTED, Disturbed, NotSupported, Violation
 from queueproof.drive.queue import BACKOFF_S, Delivery, Message, Queue
 from queueproof.evidence.digest import same_json
@@ -182,6 +183,50 @@ async def test_a_replay_changes_nothing(case: Case) -> None:
     for violation in late:
         if violation is not None:
             raise violation
+
+
+@proves("SAME-2")
+async def test_a_replay_brings_no_labels_and_no_priority(case: Case) -> None:
+    """SAME-2: A replayed publish MUST change nothing: neither the message, nor its place, nor its holder, nor the
+    counters.
+
+    Replayed with other labels and another priority, of three messages the first with the lowest and the last with the
+    highest; a server may also refuse that. Claims bring them in the order, and with the labels, that they were first
+    published with.
+    """
+    queue = await case.queue(ordering="priority", root="QUEUE-3")
+    queue.ordering = ""  # the replays name other priorities: this case alone judges it
+    labels = {"first": "a", "both": "1"}
+    messages = [
+        await queue.publish(
+            idempotency_key=case.world.token(), labels=labels, priority={"tier": "normal", "score": score}
+        )
+        for score in (900, 500, 100)
+    ]
+    for message, score in ((messages[0], 50), (messages[2], 950)):
+        sent = {
+            **message.fields,
+            "labels": {"second": "b", "both": "2"},
+            "priority": {"tier": "normal", "score": score},
+        }
+        fields = {**queue.described(message.token, sent), "rank": queue.described("", message.fields)["rank"]}
+        answer = await ask(case, wire.publish(queue.scope, queue.id, sent), fields=fields)
+        if answer.ok and wire.identity(answer.data) != message.id:
+            case.refuse(
+                "IDEM-1", "a replay with other labels and priority was answered with another id", expected=message.id,
+                seen=wire.identity(answer.data), evidence=(message.publish, answer),
+            )  # fmt: skip
+    found = await queue.take(*messages, timeout_s=HOLD_S)
+    for delivery in found:
+        shown = labels_of(delivery, "first", "both", "second")
+        case.require(
+            "labels" not in delivery.item or same_json(shown, labels),
+            "a replay changed the labels of the message that it names",
+            expected=spell(labels),
+            seen=spell(shown),
+            evidence=(delivery.message.publish, case.exchanges[-1], delivery.claim),
+        )
+    in_order(case, queue, found, messages, "of higher score when first published", ages=True)
 
 
 def placed(case: Case, queue: Queue, first: Delivery, others: Sequence[Message], doing: str) -> None:

@@ -45,9 +45,11 @@ async def test_a_scope_brings_its_system_queues(case: Case) -> None:
     Read off the list of queues, page by page, of the run's first scope and of another one. A list that shows no system
     queue in any scope hides them, which is allowed (that they should be shown is SYSQ-2). Then their slugs tell: where
     a scope takes a slug only once, a user's queue of that slug can only be created if there is none yet. The first
-    scope has many queues by now: a long list may be cut, and what it does not show proves nothing.
+    scope has many queues by now: a long list may be cut, and what it does not show proves nothing. In the other one no
+    system queue is there twice, under two ids.
     """
     scopes = [await case.scope(), await case.own_scope()]
+    await each_once(case, scopes[1])
 
     async def missing() -> list[tuple[list[str], int]]:
         return [await lacking(case, scope) for scope in scopes]
@@ -64,6 +66,20 @@ async def test_a_scope_brings_its_system_queues(case: Case) -> None:
             expected=f"{', '.join(wire.SYSTEM_QUEUES)} in the list of its queues",
             seen=f"the list of scope {scope} lacks {', '.join(names)}",
             evidence=(case.exchanges[-2], case.exchanges[-1]),
+        )
+
+
+async def each_once(case: Case, scope: str) -> None:
+    """The list of a new scope's queues shows no two system queues of one slug."""
+    rows = await listed(case, scope)
+    for name in wire.SYSTEM_QUEUES:
+        ids = {wire.identity(row) for row in rows if row.get("slug") == name} - {""}
+        case.require(
+            len(ids) <= 1,
+            f"a new scope came with {len(ids)} queues {name}",
+            expected=f"one {name}, among {', '.join(wire.SYSTEM_QUEUES)}",
+            seen=f"ids {', '.join(sorted(ids))}",
+            evidence=case.exchanges[-1:],
         )
 
 

@@ -11,6 +11,8 @@ from queueproof.drive.queue import Delivery, Message, Queue
 
 # Two publishes closer than this may share a time stamp, and then their order is not documented.
 APART_S = 0.008
+# A server may raise messages that have waited (priority_aging, its formula is unknown): only fresh ones are compared.
+FRESH_NS = 15_000_000_000
 
 
 async def spaced(queue: Queue, fields: Sequence[dict[str, Any]], *, root: str = "PUB-1") -> list[Message]:
@@ -42,11 +44,13 @@ def in_order(
     *,
     label: Callable[[Message], str] = lambda message: message.token.rpartition(".")[2],
     places: Mapping[Message, int] | None = None,
+    ages: bool = False,
 ) -> None:
     """Ends the case as violated when a claim brought a message while a better one was there, and not yet delivered.
 
     `places`: where each message belongs (default: its number in `best_first`); those of one place are not compared, nor
     those of one answer, nor redeliveries. A claim of unknown result may have held a better one: the case starts anew.
+    So it does, with `ages`, where the message that came first had waited for long: it may have been raised by its age.
     """
     if queue.unsure_until_ns:
         raise Disturbed("a claim of unknown result may have held a message")
@@ -62,6 +66,8 @@ def in_order(
                 and place[early.message] > place[late.message]
                 and late.message.publish.ret_ns < early.claim.inv_ns
             )
+            if overtook and ages and early.claim.ret_ns - early.message.publish.inv_ns > FRESH_NS:
+                raise Disturbed("it took so long that a message may have been raised by its age")
             case.require(
                 not overtook,
                 f"a message was handed out before one {better}",

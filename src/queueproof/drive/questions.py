@@ -66,6 +66,8 @@ def about(found: Delivery | None, took_s: float) -> str:
     "a claim from an unknown queue is answered",
     "completing an unknown message is answered",
     "completing a pending message is answered",
+    "a known key without a scheme is answered",
+    "a known key under the scheme Basic is answered",
 )
 async def codes(case: Case, seen: Seen) -> None:
     """Statuses and codes of what is refused."""
@@ -81,6 +83,9 @@ async def codes(case: Case, seen: Seen) -> None:
         await ask(case, wire.complete(queue.scope, f"{message.id}.none"))
     )
     seen["completing a pending message is answered"] = told(await ask(case, wire.complete(queue.scope, message.id)))
+    for scheme, spelled in (("without a scheme", ""), ("under the scheme Basic", "Basic ")):
+        exchange = await ask(case, wire.read_scope(queue.scope), authorization=spelled + case.world.client.key)
+        seen[f"a known key {scheme} is answered"] = told(exchange)
     full = await case.queue(max_depth=1)
     first = await full.publish()
     seen["a publish into a full queue is answered"] = told(await published(case, full, first))
