@@ -23,6 +23,8 @@ LONG_DELAY_S = 3600
 A_KILOBYTE = "0123456789abcdef" * 64
 # Rows and counters may trail behind; holds that end sooner than this are in doubt while they are read.
 READING_S = 1.0
+# States in which a message's idempotency key may be forgotten: how long one is kept is not documented.
+ENDED = frozenset({"done", "dead"})
 
 
 @dataclass
@@ -107,7 +109,7 @@ class PlanRun:
                 await self._claim(step.size, self._hold_s(step), position, step.told())
             case "pause" | "resume":
                 await self._move(step.verb)
-            case "replay" | "conflict" if entry is not None and entry.keyed and "done" not in entry.states:
+            case "replay" | "conflict" if entry is not None and entry.keyed and not entry.states & ENDED:
                 await self._again(entry, step.verb)
             case "complete" | "fail" | "release" | "extend" if entry is not None and entry.surely_held:
                 await self._settle(entry, step)
