@@ -14,7 +14,7 @@ COPY fixtures ./fixtures
 RUN pip install --no-compile --no-deps . && pip uninstall --yes pip
 
 FROM python:3.13-slim AS base
-RUN useradd --create-home --uid 10001 queueproof && install -d -o queueproof /work /reports
+RUN useradd --create-home --uid 10001 queueproof && install -d -o queueproof /queueproof /reports
 COPY --from=built /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
 USER queueproof
