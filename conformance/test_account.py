@@ -2,15 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
-from typing import Any
 
 from queueproof.contract import wire
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.client import Exchange
-from queueproof.drive.outcomes import Disturbed, NotSupported
+from queueproof.drive.optional import row_of
+from queueproof.drive.outcomes import Disturbed
 from queueproof.drive.queue import BACKOFF_S, Delivery, Message, Queue
 
 S = 1_000_000_000  # ns
@@ -115,14 +115,6 @@ async def drain(case: Case, book: Account) -> None:
         await book.queue.take_one(await book.queue.publish(), root="CLAIM-1")
 
 
-async def row_of(book: Account, message: Message) -> Mapping[str, Any] | None:
-    """The message's row; None where it cannot be read."""
-    try:
-        return await book.queue.read(message)
-    except NotSupported:
-        return None
-
-
 def told(case: Case, book: Account, message: Message, summary: str, expected: str, seen: str) -> None:
     """Ends the case: something of this message is missing."""
     claims = [delivery.claim for delivery in book.seen.get(message, [])]
@@ -144,9 +136,9 @@ async def test_no_message_is_lost(case: Case) -> None:
     the queue is drained, and every acknowledged message was delivered and completed.
     """
     book = await account(case)
-    readable = bool(book.missing and book.settled) and await row_of(book, next(iter(book.settled))) is not None
+    readable = bool(book.missing and book.settled) and await row_of(book.queue, next(iter(book.settled))) is not None
     for message in book.missing:
-        row = await row_of(book, message)
+        row = await row_of(book.queue, message)
         if message not in book.seen:
             told(
                 case,
@@ -170,7 +162,7 @@ async def test_no_message_is_out_of_reach(case: Case) -> None:
     """
     book = await account(case)
     for message in book.missing:
-        row = await row_of(book, message)
+        row = await row_of(book.queue, message)
         if row is not None and row.get("state") == "pending":
             told(case, book, message, "a pending message cannot be claimed", "a delivery", "state pending")
 
@@ -183,7 +175,7 @@ async def test_no_message_stays_claimed(case: Case) -> None:
     """
     book = await account(case)
     for message in book.missing:
-        row = await row_of(book, message)
+        row = await row_of(book.queue, message)
         if row is not None and row.get("state") == "claimed":
             told(case, book, message, "a message stays claimed beyond every lock", "pending again", "state claimed")
 

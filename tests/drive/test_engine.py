@@ -229,6 +229,7 @@ class TestPersist:
             ([http({}, status=500)], "VIS-1", Outcome.BLOCKED, "SCOPE-1"),
             ([http({}, status=500), http({"data": {"id": "s1"}})], "VIS-1", Outcome.PASSED, ""),
             ([http({}, status=503)], "VIS-1", Outcome.INCONCLUSIVE, ""),
+            ([http({}, status=403)], "VIS-1", Outcome.NOT_RUN, ""),
             ([http({"data": {}})], "VIS-1", Outcome.BLOCKED, "SCOPE-1"),
             ([http(content=b"<p>")], "VIS-1", Outcome.BLOCKED, "ENV-1"),
         ],
@@ -254,3 +255,17 @@ async def test_a_verb_that_is_absent_is_named() -> None:
         spec = CaseSpec(name="test_x.py::test_x", requirement="VIS-5", function=probing)
         [ended] = await run_cases(world, [spec], LagMeter())
     assert ended.result.lacks == ("dead-letter", "release")
+
+
+async def test_a_right_that_comes_and_goes_is_no_lack_of_one() -> None:
+    """A key that was granted a call before, and is refused it now, has the right."""
+
+    async def twice(case: Case) -> None:
+        await case.own_scope()
+        await case.own_scope()
+
+    says = [http({"data": {"id": "s1"}}), http({}, status=403), http({"data": {"id": "s2"}})]
+    async with scripted(*says) as server, client_of(server.url) as (client, _):
+        spec = CaseSpec(name="test_x.py::test_x", requirement="VIS-1", function=twice)
+        [ended] = await run_cases(World(run="r", client=client, ledger=Ledger()), [spec], LagMeter())
+    assert (ended.result.outcome, ended.result.tries) == (Outcome.PASSED, 2)

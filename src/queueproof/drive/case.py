@@ -98,6 +98,8 @@ class Case:
         if exchange.code in QUOTA or exchange.status == 402:
             raise Inconclusive(f"the server's quota is used up: {exchange.told()}", evidence=(exchange.op,))
         if exchange.status in {401, 403}:
+            if exchange.request.verb in self.world.client.granted:
+                raise Disturbed(f"{exchange.request.verb}, which has worked, was answered {exchange.told()}")
             raise NotRun(
                 f"the key may not do this ({exchange.request.verb}: {exchange.told()}): "
                 "give one with scaiqueue:manage, publish, consume and view",

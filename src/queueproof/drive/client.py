@@ -116,6 +116,7 @@ class Client:
         self.retried = 0
         self.round_trips_ns: list[int] = []
         self.worked: set[str] = set()  # verbs that were answered 2xx
+        self.granted: set[str] = set()  # of them, those that were so with the client's own key
         self.headers: Mapping[str, str] = {}  # of the first answer, secrets hidden
         self.skew = Skew()
         self._run = run
@@ -153,6 +154,7 @@ class Client:
         `urgent` goes before what waits for a place, `burst` beside it (for a few calls that must overlap).
         `fields`: what the history should know of the call besides (token, body digest, timeout_s, limit, …).
         """
+        own = authorization is None and key in (None, self.key)
         if authorization is None:
             authorization = f"Bearer {self.key if key is None else key}"
         headers = self._headers(request, case, authorization)
@@ -161,6 +163,7 @@ class Client:
         while True:
             async with self.budget.slot(urgent=urgent, burst=burst, lends=request.verb == "claim"):
                 exchange = await self._once(request, headers, case, attempt, fields or {})
+            self.granted |= {request.verb} if own and exchange.ok else set()
             if exchange.status != 429 or exchange.code == wire.QUEUE_FULL or time.monotonic() > give_up:
                 return exchange
             if self.patience_s is not None and self.budget.silence_s > self.patience_s:

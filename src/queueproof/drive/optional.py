@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 from queueproof.contract import wire
@@ -135,6 +135,14 @@ async def dead_letter_queue(case: Case, scope: str) -> str:
         if DEAD_LETTER in {row.get(name) for name in ("slug", "name", "id")}:
             return wire.identity(row)
     return ""
+
+
+async def row_of(queue: Queue, message: Message) -> Mapping[str, Any] | None:
+    """The message's row; None where it cannot be read."""
+    try:
+        return await queue.read(message)
+    except NotSupported:
+        return None
 
 
 class DeadLetters:
