@@ -188,6 +188,8 @@ async def test_attempts_are_not_moved_by_others(case: Case) -> None:
 
 async def count(case: Case, queue: Queue, counted: dict[Message, int], *messages: Message) -> None:
     """Takes each message once more and compares its attempts with the deliveries that were seen of it."""
+    if any(message in counted for message in messages):
+        await case.world.late_in()
     wait_s = case.world.dialect.timeout_s + case.world.bound_s
     root = "VIS-2" if any(message in counted for message in messages) else "CLAIM-1"
     for delivery in await queue.take(*messages, batch_size=5, root=root, within_s=wait_s):

@@ -237,6 +237,7 @@ async def test_it_is_the_same_message_once_more(case: Case) -> None:
     wait_s = case.world.dialect.timeout_s + case.world.bound_s
     previous = {d.message: d for d in await queue.take(*messages, batch_size=3)}
     for _ in range(2):
+        await case.world.late_in()
         for again in await queue.take(*messages, batch_size=3, root="VIS-2", within_s=wait_s):
             if queue.unsure_until_ns:
                 raise Disturbed("a claim of unknown result may have come between")

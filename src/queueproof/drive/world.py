@@ -86,6 +86,11 @@ class World:
         """How much longer a hold has to be for that many calls to fit into it under a tight limit; else 0."""
         return math.ceil(calls * THRIFTY_CALL_S) if self.thrift else 0
 
+    async def late_in(self) -> None:
+        """Waits for most of a hold that begins now: of fewer claims meanwhile fewer go unanswered, and disturb."""
+        hold_s = self.dialect.timeout_s
+        await asyncio.sleep(max(hold_s / 2, hold_s - 1.0))
+
     def pause_s(self, usual_s: float) -> float:
         """How long to wait before the next of many calls: longer where requests are counted."""
         return max(usual_s, RATIONED_POLL_S) if self.client.budget.rationed else usual_s
