@@ -7,11 +7,10 @@ waits for them for ever, and part of a limited rate is kept for them.
 """
 
 import asyncio
-import heapq
-import itertools
 import math
 import re
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,9 +22,9 @@ IN_FLIGHT = 8
 # A claim that has taken so long is held by the server on purpose; so many of them may lend their places at a time.
 LEND_AFTER_S = 0.25
 MOST_LENT = 24
-# How much longer than an urgent request another one waits for a place. With precedence alone, claims that are held a
-# few seconds each, and come again and again, kept every publish out for ever.
-URGENT_AHEAD_S = 1.0
+# So many urgent requests go before one that is not. With precedence alone, claims that are held a few seconds each, and
+# come again and again, kept every publish out for ever; by age, under a limited rate, urgent ones came too late.
+URGENT_IN_A_ROW = 8
 
 # A 429 without a readable Retry-After: a second is the shortest that the header could have said.
 DEFAULT_PAUSE_S = 1.0
@@ -144,8 +143,9 @@ class RequestBudget:
         self._saved = 0  # bursts whose turn has come already
         self._free = in_flight
         self._lent = 0
-        self._order = itertools.count()
-        self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._urgent: deque[asyncio.Future[None]] = deque()
+        self._plain: deque[asyncio.Future[None]] = deque()
+        self._in_a_row = 0  # urgent ones that went before one that is not
         self._silent_until = 0.0  # monotonic seconds
         self.rate_limited = 0  # answers 429 seen
 
@@ -237,8 +237,7 @@ class RequestBudget:
             self._free -= 1
             return
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        since = time.monotonic() + (0.0 if urgent else URGENT_AHEAD_S)
-        heapq.heappush(self._waiting, (since, next(self._order), place))
+        (self._urgent if urgent else self._plain).append(place)
         try:
             await place
         except asyncio.CancelledError:
@@ -247,9 +246,11 @@ class RequestBudget:
             raise
 
     def _leave(self) -> None:
-        while self._waiting:
-            place = heapq.heappop(self._waiting)[2]
+        while self._urgent or self._plain:
+            urgent = bool(self._urgent) and (self._in_a_row < URGENT_IN_A_ROW or not self._plain)
+            place = (self._urgent if urgent else self._plain).popleft()
             if not place.done():
+                self._in_a_row = self._in_a_row + 1 if urgent else 0
                 place.set_result(None)
                 return
         self._free += 1
