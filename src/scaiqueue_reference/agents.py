@@ -28,6 +28,9 @@ SLOWEST_S = 60.0
 # One pass's share: a bigger backlog is taken in further passes at once, so that one pass never holds the rows long.
 _SHARE = 500
 
+# How long a duty may take to end before it is cancelled once more.
+CANCEL_AGAIN_S = 0.2
+
 _Find = Callable[[int, int], Awaitable[Sequence[Message]]]
 _Do = Callable[[Message], Awaitable[bool]]
 _Duty = Callable[[], Awaitable[int]]
@@ -66,10 +69,14 @@ class Agents:
         self._tasks.append(asyncio.create_task(self._tell(), name="agent_status"))
 
     async def stop(self) -> None:
-        """Ends the duties; a pass under way is left where it is."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Ends the duties; a pass under way is left where it is.
+
+        A driver may turn the cancellation of what it waits for into an error of its own: then it is said again.
+        """
+        while pending := [task for task in self._tasks if not task.done()]:
+            for task in pending:
+                task.cancel()
+            await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
         await self._dispatcher.close()
 
     # -- duties

@@ -1,5 +1,6 @@
 """What the server does by itself with time: aging, dead letters of lapses, expiry, archive, removal; over the API."""
 
+import asyncio
 import os
 import sqlite3
 import time
@@ -189,6 +190,34 @@ async def test_a_pass_that_fails_is_no_heartbeat(tmp_path: Path) -> None:
     with pytest.raises(Unavailable):
         await agents.reclaim()
     assert not heartbeat.exists()
+
+
+async def test_duties_end_though_a_driver_swallows_the_word() -> None:
+    """A cancelled call that ends in an error of the driver's leaves the duty running: it is cancelled again."""
+    entered = asyncio.Event()
+
+    class Stubborn:
+        async def overdue(self, now_us: int, limit: int) -> list[Any]:
+            entered.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                raise Unavailable from None
+            return []
+
+        expired = overdue
+
+        async def webhooks(self, *_: Any) -> list[Any]:
+            return []
+
+    clock = Clock()
+    broker = Broker(Stubborn(), MemoryPending(), clock)  # type: ignore[arg-type]
+    agents = Agents(broker, Dispatcher(broker.store, clock), Settings())
+    agents.start()
+    await entered.wait()
+    async with asyncio.timeout(10):
+        await agents.stop()
+    assert all(task.done() for task in agents._tasks)
 
 
 def test_a_rule_is_replaced_at_its_place(api: Any) -> None:
