@@ -1,11 +1,12 @@
 """Waiting for a message ends: by its coming, by a verdict, or because nothing at all can be seen."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 from drive_server import Notes
-from fixtures.pocket import Message, Pocket, running
+from fixtures.pocket import Message, Pocket, Refusal, running
 from fixtures.pocket.http import Reply, Request
 
 from queueproof.contract import wire
@@ -79,3 +80,32 @@ async def test_what_was_released_and_does_not_come_is_missing(monkeypatch: pytes
         await queue.act("release", held, root="VIS-6")
         with pytest.raises((Violation, Blocked)):
             await queue.take_one(message, timeout_s=60, within_s=0.0)
+
+
+async def test_whoever_claims_from_a_server_that_died_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only a wait for one message: every loop of claims, of which none is sent any more."""
+    monkeypatch.setattr(queue_module, "LONGEST_UNANSWERED_S", 0.2)
+    async with case_on(server := Pocket(), Notes()) as case:
+        queue = await case.queue()
+        await queue.publish()
+        await server.stop()
+        with pytest.raises(Inconclusive, match="no claim was answered"):
+            for _ in range(1000):
+                await queue.claim()
+                await asyncio.sleep(0.01)
+
+
+async def test_an_empty_queue_that_is_not_found_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_module, "LONGEST_UNANSWERED_S", 0.0)
+
+    class Missing(Pocket):
+        """Says 404 for nothing."""
+
+        async def claim(self, request: Request) -> Reply:
+            raise Refusal(404, "NOTHING_THERE", "Nothing.")
+
+    async with case_on(Missing(), Notes()) as case:
+        queue = await case.queue()
+        await queue.publish()
+        for _ in range(3):
+            assert not (await queue.claim()).deliveries

@@ -1,7 +1,6 @@
 """A queue as a case sees it: publish into it, claim from it, watch it, and settle what was claimed."""
 
 import asyncio
-import contextlib
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
@@ -12,7 +11,8 @@ from queueproof.contract import wire
 from queueproof.contract.wire import ABSENT
 from queueproof.drive.client import Exchange
 from queueproof.drive.delivery import Claim, Delivery, Message, S, double_hold
-from queueproof.drive.outcomes import UNDOCUMENTED, Disturbed, Inconclusive, NotSupported
+from queueproof.drive.missing import retried_out, undelivered
+from queueproof.drive.outcomes import UNDOCUMENTED, Disturbed, Inconclusive
 from queueproof.drive.rows import read_counters, read_row
 from queueproof.drive.settling import act, complete
 from queueproof.evidence.digest import digest
@@ -29,21 +29,15 @@ UNAVAILABLE = frozenset({502, 503, 504, 408, 429})
 FAULTS_IN_A_ROW = 6
 # A claim may be empty though a message waits; so many in a row are no chance any more (0.2 to the fifth: 0.03 %).
 EMPTY_IN_A_ROW = 5
-# A fresh message shows that claims work: this many claims may pass until it comes.
-CONTROL_CLAIMS = 20
 # Where holds do not hold, the same messages come without an end; that accuses nobody, and ends the waiting.
 OTHERS_AT_MOST = 100
-LONG_HOLD_S = 60
 # How long a backoff may be is not documented, whether of a fail or of a release: so long may what was given back take.
 BACKOFF_S = 20.0
-# A queue that dead-letters what lapses hands a message out this often at least (a cap of one retry would be odd).
-LAPSES_ALLOWED = 2
 # For a lost claim's hold to lapse a case waits this long; beyond it a new start is quicker.
 LONGEST_UNSURE_S = 6
-# Each claim without an answer starts that waiting anew: where none at all is answered for so long, it ends.
+# Where no claim at all is answered for so long, a case ends: whatever waits for one would never see it.
 LONGEST_UNANSWERED_S = 30
-# What may end or shorten a hold.
-GIVES_BACK = frozenset({"release", "fail", "extend"})
+FEWEST_UNANSWERED = 2  # two lost answers far apart are weather
 __all__ = ["BACKOFF_S", "Claim", "Delivery", "Message", "Queue", "S", "double_hold"]
 
 QUICKSTART_PRIORITY = {"tier": "normal", "score": 500}
@@ -64,6 +58,7 @@ class Queue:
         self._by_id: dict[str, Message] = {}
         self._by_token: dict[str, Message] = {}
         self._faults = 0  # claims in a row that a fault of the server's own answered
+        self._unanswered: list[Exchange] = []  # the claims since the last that was answered
         self.done: dict[Message, Exchange] = {}  # the completions that were acknowledged
         self.counts: Counter[Message] = Counter()  # deliveries seen of each message
         self.latest: dict[Message, Delivery] = {}  # the last delivery seen of each message
@@ -189,6 +184,7 @@ class Queue:
         exchange = await self.case.send(request, urgent=True, burst=burst, fields={"timeout_s": hold_s, "limit": size})
         if not exchange.ok:
             return self._no_claim(exchange, hold_s, refused)
+        self._unanswered = []
         items = wire.rows(exchange.data)
         if items is None:
             if exchange.data is None or (exchange.answer is not None and not exchange.answer.json):
@@ -242,10 +238,15 @@ class Queue:
         """A claim that brought nothing: not sent, unknown, or refused."""
         if exchange.result is Result.REJECTED and exchange.status != 429:
             if exchange.status == 404 and self._by_id:  # "nothing there" on a queue that was claimed from before
+                self._unanswered = []
                 return Claim(exchange=exchange)
             self.case.permitted(exchange)
             root = refused if self._by_id or refused == UNDOCUMENTED else "CLAIM-2"
             self._no_items(root, "a claim was refused", exchange)
+        self._unanswered.append(exchange)
+        silent_ns = exchange.ret_ns - self._unanswered[0].inv_ns
+        if len(self._unanswered) > FEWEST_UNANSWERED and silent_ns > LONGEST_UNANSWERED_S * S:
+            raise Inconclusive(f"for {LONGEST_UNANSWERED_S} s no claim was answered: {exchange.told()}")
         if exchange.result is Result.UNKNOWN:
             fault = exchange.answer is not None and exchange.status not in UNAVAILABLE
             self._faults = self._faults + 1 if fault else 0
@@ -301,7 +302,6 @@ class Queue:
         found: list[Delivery] = []
         missing = set(messages)
         empty = 0  # claims in a row, sent after the time was over, that brought nothing
-        answered_ns = time.monotonic_ns()  # when a claim was last answered
         others = 0  # claims sent after the time was over that brought only what had come before
         allowed_s = self.world.bound_s if within_s is None else within_s
         end_ns = time.monotonic_ns() + round(allowed_s * S)
@@ -309,9 +309,6 @@ class Queue:
             last = self._over(end_ns, allowed_s)
             claim = await self.claim(batch_size, timeout_s, refused=UNDOCUMENTED if root == UNDOCUMENTED else "CLAIM-1")
             found += claim.deliveries
-            answered_ns = claim.exchange.ret_ns if claim.exchange.result is Result.OK else answered_ns
-            if claim.exchange.ret_ns > max(end_ns, answered_ns + LONGEST_UNANSWERED_S * S):
-                raise Inconclusive(f"for {LONGEST_UNANSWERED_S} s no claim was answered: {claim.exchange.told()}")
             fresh = set(missing)
             missing -= {delivery.message for delivery in claim.deliveries}
             empty = empty + 1 if last and claim.sure and not claim.deliveries else 0
@@ -319,7 +316,7 @@ class Queue:
             if missing and others >= OTHERS_AT_MOST:
                 raise Disturbed("what had been delivered before came again and again in the place of what is missing")
             if missing and empty >= EMPTY_IN_A_ROW:
-                await self._undelivered(min(missing, key=lambda m: m.publish.ret_ns), claim, root, doing)
+                await undelivered(self, min(missing, key=lambda m: m.publish.ret_ns), claim, root, doing)
             if missing and not claim.deliveries:
                 await asyncio.sleep(self.pause_s())
         return found
@@ -360,63 +357,9 @@ class Queue:
         doing = "a released message was not delivered"
         return await self.take_one(message, timeout_s=timeout_s, root="VIS-6", within_s=BACKOFF_S, doing=doing)
 
-    async def _undelivered(self, message: Message, claim: Claim, root: str, doing: str) -> NoReturn:
-        """A message did not come in its time. Where others of its queue did, it is lost rather than claims broken.
-
-        Under fifo ordering, a message that was published later and is delivered now proves it without a clock: the
-        missing one is older, was never delivered, and no claim of unknown result can hold it.
-        """
-        await self.retried_out(message)
-        if self._held(message):
-            raise Disturbed("the message that is waited for is held by an earlier claim of this case")
-        waited_s = (claim.exchange.ret_ns - message.publish.ret_ns) / S
-        evidence = [message.publish, claim.exchange]
-        proven = False
-        if message not in self.latest and self.latest:
-            root = self.case.requirement if root == self.case.requirement else "LOSS-1"
-            control = await self.publish()
-            for _ in range(CONTROL_CLAIMS):
-                found = await self.claim(1, LONG_HOLD_S)
-                if found.of(message):
-                    break  # late all the same: it took another publish to bring it
-                if found.of(control):
-                    proven = self.ordering == "fifo" and not self.unsure_until_ns
-                    evidence += [control.publish, found.exchange]
-                    break
-                await asyncio.sleep(self.pause_s())
-        self.case.refuse(
-            root,
-            doing,
-            expected=f"a delivery of {message.id}",
-            seen=f"claims came back without it for {waited_s:.1f} s after its publish"
-            + (", and with a message that was published later" if proven else ""),
-            proof=f"still absent from a claim {waited_s:.3f} s after the publish was acknowledged",
-            evidence=evidence,
-            liveness=not proven,
-        )
-
-    def _held(self, message: Message) -> bool:
-        """Whether its last delivery may still be held: not given back since, nor surely over."""
-        latest = self.latest.get(message)
-        if latest is None or time.monotonic_ns() > latest.over_ns:
-            return False
-        return not any(
-            call.request.message == latest.id and call.request.verb in GIVES_BACK and call.inv_ns > latest.claim.inv_ns
-            for call in self.case.exchanges
-        )
-
     async def retried_out(self, message: Message) -> None:
-        """Ends the case as inconclusive when an absent message may have used up its retries by lapsing.
-
-        How many lapses a queue allows by default, and whether they dead-letter at all, is not documented (Q3).
-        """
-        if self.counts[message] < LAPSES_ALLOWED:
-            return
-        with contextlib.suppress(NotSupported):
-            row = await self.read(message)
-            if wire.state(row) in {"pending", "claimed"} and row.get("queue_id", self.id) == self.id:
-                return
-        raise Inconclusive(f"after {self.counts[message]} deliveries the message may have used up its retries")
+        """Ends the case as inconclusive when an absent message may have used up its retries by lapsing."""
+        await retried_out(self, message)
 
     async def watch(
         self, until_ns: int, *, batch_size: int = 10, timeout_s: float | None = None, every_s: float = POLL_S
