@@ -115,9 +115,11 @@ class Case:
     # ── calls ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def send(self, request: wire.Request, **options: Any) -> Exchange:
-        """One call, whatever comes of it (options: Client.send)."""
+        """One call, whatever comes of it (options: Client.send), unless the server answers nothing any more."""
         exchange = await self.world.client.send(request, case=self.requirement, **options)
         self.exchanges.append(exchange)
+        if exchange.answer is None and self.world.client.silence.word:
+            raise Inconclusive(self.world.client.silence.word, evidence=(exchange.op,))
         return exchange
 
     async def lose(self, request: wire.Request, *, fields: Mapping[str, Any] | None = None) -> Exchange:

@@ -122,7 +122,7 @@ async def clean_up(ledger: Ledger, client: Client, *, afterwards: bool = False) 
                 ledger.gone(slug)
     deleted = 0
     for scope in wanted:
-        refusal = await _delete(scope, client)
+        refusal = NO_ANSWER if note is NO_ANSWER and client.silence.word else await _delete(scope, client)
         if not refusal:
             deleted += 1
             ledger.gone(scope.slug)
@@ -142,6 +142,8 @@ async def _delete(scope: CreatedScope, client: Client) -> str:
     """ "" when the scope is gone, else why not. A passing fault of the network gets a second and a third try."""
     for attempt in range(3):
         exchange = await client.send(wire.delete_scope(scope.id), case=CASE)
+        if exchange.answer is None and client.silence.word:
+            break
         if exchange.ok or (exchange.status == 404 and attempt and exchange.code):
             return ""
         if exchange.unsupported:

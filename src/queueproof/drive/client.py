@@ -17,6 +17,7 @@ from queueproof.contract import wire
 from queueproof.drive.limits import RequestBudget
 from queueproof.drive.losing import NotConnectedError, status_alone
 from queueproof.drive.recorder import Recorder
+from queueproof.drive.silence import Silence
 from queueproof.drive.skew import Skew
 from queueproof.evidence.digest import digest
 from queueproof.evidence.operation import Invoke, Item, Result
@@ -24,6 +25,7 @@ from queueproof.evidence.operation import Invoke, Item, Result
 CONNECT_TIMEOUT_S = 5.0
 # A verb of this API does one row's work: an answer that takes longer than this is as good as none.
 READ_TIMEOUT_S = 10.0
+ONCE_SILENT_S = 1.0  # of a server that answers nothing any more
 # A rate limit is waited out this long in all before the call is given up: the usual window of a minute, and some.
 LONGEST_RATE_LIMIT_S = 75.0
 LIMITED_TRIES = 5  # of a call whose answer is to be lost
@@ -119,6 +121,7 @@ class Client:
         self.granted: set[str] = set()  # of them, those that were so with the client's own key
         self.headers: Mapping[str, str] = {}  # of the first answer, secrets hidden
         self.skew = Skew()
+        self.silence = Silence()
         self._run = run
         self._read_timeout_s = read_timeout_s
         self._verify = verify
@@ -128,7 +131,7 @@ class Client:
             verify=verify,
             limits=limits,
             trust_env=False,
-            timeout=httpx.Timeout(read_timeout_s, connect=CONNECT_TIMEOUT_S, pool=None),
+            timeout=self._timeout(),
             headers={"Accept": "application/json"},
         )
 
@@ -202,6 +205,7 @@ class Client:
             self.recorder.back(invoke.op, Result.UNKNOWN, why="cancelled")
             raise
         back = self.recorder.back(invoke.op, result, why=why, status=answer.status if answer else None)
+        self.silence.note(answered=answer is not None)
         return Exchange(
             op=invoke.op,
             request=request,
@@ -268,6 +272,7 @@ class Client:
             request_id=answer.request_id if answer else "",
             **_learned(request, answer, result),
         )
+        self.silence.note(answered=status is not None)
         if answer is not None:
             self.budget.learn(answer)
             self.skew.note(answer, invoke.at_ns, back.at_ns)
@@ -284,8 +289,15 @@ class Client:
             why=why,
         )
 
+    def _timeout(self) -> httpx.Timeout:
+        if self.silence.word:
+            return httpx.Timeout(ONCE_SILENT_S, pool=None)
+        return httpx.Timeout(self._read_timeout_s, connect=CONNECT_TIMEOUT_S, pool=None)
+
     async def _exchange(self, request: wire.Request, headers: dict[str, str]) -> wire.Answer:
-        async with self._http.stream(request.method, request.path, content=request.body, headers=headers) as response:
+        timeout = self._timeout()
+        sent = self._http.stream(request.method, request.path, content=request.body, headers=headers, timeout=timeout)
+        async with sent as response:
             parts: list[bytes] = []
             size = 0
             async for part in response.aiter_bytes():
@@ -299,8 +311,8 @@ class Client:
 
     def _words(self, error: Exception) -> str:
         """The error's kind in words, and what it says of itself."""
-        waited = f"no answer within {self._read_timeout_s:g} s"
-        kind = waited if isinstance(error, httpx.ReadTimeout) else _KINDS.get(type(error), type(error).__name__)
+        waited_s = error.request.extensions["timeout"]["read"] if isinstance(error, httpx.ReadTimeout) else 0.0
+        kind = f"no answer within {waited_s:g} s" if waited_s else _KINDS.get(type(error), type(error).__name__)
         return f"{kind}: {error}" if str(error) else kind
 
 

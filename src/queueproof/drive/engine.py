@@ -165,6 +165,8 @@ async def _attempt(world: World, spec: CaseSpec) -> tuple[CaseEnd | None, Case]:
 
 
 async def _end_of(case: Case, spec: CaseSpec) -> CaseEnd | None:
+    if case.world.client.silence.word:
+        return Inconclusive(case.world.client.silence.word)
     try:
         await spec.function(case)
     except NotSupported as end:

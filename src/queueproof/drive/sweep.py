@@ -11,8 +11,8 @@ BATCH = 10
 
 
 async def sweep(world: World) -> None:
-    """Claims once from each queue and completes what comes; left out on a server that counts requests."""
-    if world.client.budget.rationed:
+    """Claims once from each queue and completes what comes; left out where requests are counted, or not answered."""
+    if world.client.budget.rationed or world.client.silence.word:
         return
     await asyncio.gather(*(_look(world, queue) for queue in world.queues))
 
