@@ -50,6 +50,11 @@ async def slept_after(budget: RequestBudget, clock: Clock, *, burst: bool = Fals
         return clock.slept
 
 
+async def noted(budget: RequestBudget, order: list[str], name: str, *, urgent: bool) -> None:
+    async with budget.slot(urgent=urgent):
+        order.append(name)
+
+
 class TestPlaces:
     """Who may send, and when."""
 
@@ -77,14 +82,9 @@ class TestPlaces:
     async def test_urgent_calls_go_before_what_waits(self) -> None:
         budget = RequestBudget(1)
         order: list[str] = []
-
-        async def call(name: str, urgent: bool) -> None:
-            async with budget.slot(urgent=urgent):
-                order.append(name)
-
         async with budget.slot():
             tasks = [
-                asyncio.create_task(call(name, urgent))
+                asyncio.create_task(noted(budget, order, name, urgent=urgent))
                 for name, urgent in [("a", False), ("b", False), ("c", True), ("d", True)]
             ]
             await asyncio.sleep(0)
@@ -94,14 +94,11 @@ class TestPlaces:
     async def test_urgent_calls_keep_nobody_out(self) -> None:
         budget = RequestBudget(1)
         order: list[str] = []
-
-        async def call(name: str, urgent: bool) -> None:
-            async with budget.slot(urgent=urgent):
-                order.append(name)
-
         urgent = ["urgent"] * (limits.URGENT_IN_A_ROW + 2)
         async with budget.slot():
-            tasks = [asyncio.create_task(call(name, urgent=name == "urgent")) for name in ("plain", *urgent)]
+            tasks = [
+                asyncio.create_task(noted(budget, order, name, urgent=name == "urgent")) for name in ("plain", *urgent)
+            ]
             await asyncio.sleep(0)
         await asyncio.gather(*tasks)
         assert order.index("plain") == limits.URGENT_IN_A_ROW
