@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import os
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -233,6 +234,36 @@ def test_a_target_that_is_busy_at_first_is_asked_again(
     refused = load(serve("hesitant", 5)).run("one")
     assert refused["error"]["exit_code"] == 3
     assert "did not create scope: status 503" in refused["error"]["message"]
+
+
+def test_a_target_with_demands_of_its_own_gets_what_it_takes(serve: Make, load: Make, tmp_path: Path) -> None:
+    """Longer holds, smaller batches, a key in every message; the asking is in the history."""
+    told = load(serve("picky"), consumers={"batch_size": 20}, messages={"keys": True}).run("one", "two")
+    assert told.get("error") is None
+    numbers = told["load"]
+    assert (numbers["sent"], numbers["backlog_end"]) == (60, 0)
+    assert numbers["adapted"] == [
+        "the visibility timeout is 1 s: 0.3 s was refused (422 VALIDATION_ERROR)",
+        "a claim asks for 5: 20 were refused (422 VALIDATION_ERROR)",
+    ]
+    history = read_history(tmp_path)
+    publishes = history.calls.filter(history.calls["verb"] == "publish")
+    assert sorted(publishes["key"]) == sorted(f"qp.testrun1.{number}" for number in range(60))
+    assert calls(history, "claim", "rejected") > 0
+    assert sum(told["verbs"][verb]["errors"] for verb in ("publish", "claim", "complete")) == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [("deaf", "refuses every claim: 422 VALIDATION_ERROR"), ("barred", "does not hand out messages: 403 FORBIDDEN")],
+)
+def test_a_target_that_takes_no_claim_is_told_before_the_load(fault: str, words: str, serve: Make, load: Make) -> None:
+    url = serve(fault)
+    told = load(url).run("one")
+    assert told["error"]["exit_code"] == 3
+    assert words in told["error"]["message"]
+    with urllib.request.urlopen(f"{url}/count") as answer:
+        assert json.load(answer)["data"]["s1"] == 1  # the scope was deleted
 
 
 def test_a_target_that_dies_half_way_leaves_losses_open(

@@ -7,7 +7,9 @@ freezing (after RATE publishes the server stops for a second), dying (the proces
 hanging (no answer after 60 publishes), broken (every publish is answered with 500), hesitant (each of its first RATE
 creations is answered with 503), forgetful (SIGUSR1 makes it forget
 what is pending, as a server does that answers before it writes and is killed), amnesiac (its queues as well),
-sealed (a publish is answered and forgotten, and the dead-letter queue cannot be claimed), slowly (an answer takes 2 s).
+sealed (a publish is answered and forgotten, and the dead-letter queue cannot be claimed), slowly (an answer takes
+2 s), picky (wants max_depth, idempotency keys, holds of a second or more and batches of five or fewer), deaf (refuses
+every claim), barred (the key may not claim).
 """
 
 import asyncio
@@ -127,15 +129,27 @@ class Store:
             return (200, {"data": message}) if message else (404, {"error": {"code": "NOT_FOUND"}})
         return self.act(parts[4], parts[3], document)
 
+    def _refused(self, what: str, document: Any) -> bool:
+        """What a server with demands of its own does not take."""
+        if self.fault != "picky":
+            return self.fault == "deaf" and what == "claim"
+        if what == "queue":
+            return "max_depth" not in document or "max_retries" in document
+        if what == "claim":
+            return document["visibility_timeout_s"] < 1 or document["batch_size"] > 5
+        return "idempotency_key" not in document
+
     def _queues(self, method: str, rest: list[str], document: Any) -> tuple[int, Any]:
         if not rest and method == "GET":
             return 200, {"data": [{"id": name, "slug": name} for name in self.pending]}
+        if self._refused("queue" if not rest else rest[-1], document):
+            return 422, {"error": {"code": "VALIDATION_ERROR"}}
         if not rest:
             self.pending.setdefault(document["slug"], [])
             return 201, {"data": {"id": document["slug"], "slug": document["slug"]}}
         if rest[0] not in self.pending:
             return 404, {"error": {"code": "QUEUE_NOT_FOUND"}}
-        if rest[-1] == "claim" and rest[0] == "_dead_letter" and self.fault == "sealed":
+        if rest[-1] == "claim" and (self.fault == "barred" or (rest[0], self.fault) == ("_dead_letter", "sealed")):
             return 403, {"error": {"code": "FORBIDDEN"}}
         if rest[-1] == "claim":
             return 200, {"data": self.claim(rest[0], document)}

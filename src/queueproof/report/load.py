@@ -166,10 +166,14 @@ MET: Final[Mapping[bool | None, str]] = {True: "met", False: "missed", None: "no
 
 
 def load_troubles(results: Results) -> list[str]:
-    """Why the numbers of a load say nothing, or less than they seem to."""
+    """Why the numbers of a load say nothing, less than they seem to, or something else than the scenario asks."""
     told = []
     late = "the times say little" if _faults(results) and not results.objectives else "the run is invalid"
-    for key, before in (("problems", "the harness failed"), ("invalid", late)):
+    for key, before in (
+        ("problems", "the harness failed"),
+        ("invalid", late),
+        ("adapted", "not as the scenario has it"),
+    ):
         reasons = results.load.get(key)
         told += [f"{before}: {reason}" for reason in reasons] if isinstance(reasons, list) else []
     return told

@@ -21,6 +21,7 @@ from queueproof.errors import ExitCode, HarnessError, QueueproofError
 from queueproof.evidence.history import clock_domain
 from queueproof.evidence.latency import Interval, IntervalLog, log_name
 from queueproof.swarm import outcome
+from queueproof.swarm.adaptation import adapt
 from queueproof.swarm.client import Client
 from queueproof.swarm.drain import AWAY, Drain, books_of
 from queueproof.swarm.health import Pressure
@@ -89,6 +90,7 @@ class Coordinator:
         self._begun_ns = 0
         self._pressure = Pressure()
         self._crowd: float | None = None
+        self._adapted: list[str] = []  # what the target did not take as the scenario had it
         self._phase = "prepare"
 
     # ── the run ──
@@ -139,6 +141,7 @@ class Coordinator:
             ground = prepare(client, self.scenario, run=self.run)
             told: dict[str, Any] = {}
             try:
+                self.scenario, self._adapted = adapt(client, self.scenario, ground)
                 told.update(self._between(client, ground, workers))
             finally:
                 told["clean_up"] = clean_up(self._unrecorded(sender), ground)
@@ -337,6 +340,7 @@ class Coordinator:
         )
         unsupported = {verb for m in self._members.values() if m.final for verb in m.final["unsupported"]}
         told["load"]["unsupported"] = sorted(unsupported | client.unsupported)
+        told["load"]["adapted"] = self._adapted
         told["load"]["timer"] = (
             "kernel" if all(m.final["precise"] for m in self._members.values() if m.final) else "hub"
         )

@@ -50,7 +50,9 @@ class Producer:
         self._tiers, self._weights = list(weights), list(weights.values())
         self.in_flight = 0
         messages = scenario.messages
-        self._odd = bool(messages.priorities or messages.deadline or messages.delay or scenario.producers.replay)
+        self._odd = bool(
+            messages.priorities or messages.keys or messages.deadline or messages.delay or scenario.producers.replay
+        )
         self._shapes: dict[str, int] = {}  # queue → shape of a plain publish in the ledger
 
     def publish(self, number: int, intended_ns: int) -> None:
@@ -116,10 +118,10 @@ class Producer:
         queue, _, frame = self._frames[number % len(self._frames)]
         if not self._odd:
             return self._plain(token, queue, intended_ns, frame(b'{"type":"load.message","body":%b}' % body), digest)
-        extras, key, rank, untimed = self._extras(token)
+        extras, key, replays, rank, untimed = self._extras(token)
         operation = _Publish("publish", frame(b'{"type":"load.message","body":%b%b}' % (body, extras)), intended_ns)
         operation.op = self._client.ledger.operation()
-        operation.replays = 1 if key else 0
+        operation.replays = replays
         operation.record = Invoke(
             op=operation.op,
             at_ns=time.monotonic_ns(),
@@ -146,8 +148,8 @@ class Producer:
             shape = self._shapes[queue] = ledger.shape("invoke", "op", "at_ns", "token", "body", **told)
         return operation if ledger.brief(shape, op, time.monotonic_ns(), token, digest) else None
 
-    def _extras(self, token: str) -> tuple[bytes, str | None, int | None, bool]:
-        """(further members of the message, idempotency key, rank, untimed)."""
+    def _extras(self, token: str) -> tuple[bytes, str | None, int, int | None, bool]:
+        """(further members of the message, idempotency key, replays, rank, untimed)."""
         scenario, draw = self._scenario, self._draw
         messages, extras = scenario.messages, b""
         key: str | None = None
@@ -167,10 +169,11 @@ class Producer:
         if messages.delay and draw.random() < messages.delay:
             extras += b',"delay_until":"%b"' % _stamp(datetime.now(UTC) + timedelta(seconds=messages.delay_s))
             rank, untimed = None, True  # its place counts only from a time that no client knows
-        if scenario.producers.replay and draw.random() < scenario.producers.replay:
+        replays = int(bool(scenario.producers.replay) and draw.random() < scenario.producers.replay)
+        if messages.keys or replays:
             key = token
             extras += b',"idempotency_key":"%b"' % token.encode()
-        return extras, key, rank, untimed
+        return extras, key, replays, rank, untimed
 
 
 def _stamp(when: datetime) -> bytes:

@@ -33,7 +33,8 @@ class Ground:
 def prepare(client: Client, scenario: Scenario, *, run: str) -> Ground:
     """Creates scope and queues. Raises TargetError that says what the target answered."""
     slug = f"qp-load-{run}"
-    scope = _created(client, lambda again: wire.create_scope(f"{slug}{again}", f"queueproof load {run}"))
+    made = tried(client, lambda again: wire.create_scope(f"{slug}{again}", f"queueproof load {run}"))
+    scope = _id(wire.create_scope(slug, ""), made)
     queues = []
     for number in range(scenario.queue.count):
         fields: dict[str, Any] = {
@@ -71,32 +72,40 @@ def clean_up(client: Client, ground: Ground) -> dict[str, Any]:
 
 
 def _queue(client: Client, scope: str, fields: dict[str, Any], max_retries: int) -> str:
-    """A queue's id. That `max_retries` is a field of its creation is inferred: a target may refuse it."""
+    """A queue's id. That `max_retries` is a field of its creation is inferred, and a target may want `max_depth`."""
+    forms: tuple[dict[str, int], ...] = (
+        {"max_retries": max_retries},
+        {},
+        {"max_retries": max_retries, "max_depth": 0},
+        {"max_depth": 0},
+    )
+    for number, more in enumerate(forms):
+        operation = tried(client, creation := _creation(scope, fields | more, "" if number == 0 else f"-{number}"))
+        if operation.ok or operation.status in {0, 401, 403}:
+            break
+    return _id(creation(""), operation)
 
-    def request(again: str, **more: Any) -> wire.Request:
-        return wire.create_queue(scope, {**fields, "slug": f"{fields['slug']}{again}", **more})
 
-    operation = _tried(client, lambda again: request(again, max_retries=max_retries))
-    found = wire.identity(operation.data)
-    return found if operation.ok and found else _created(client, request)
+def _creation(scope: str, fields: dict[str, Any], form: str) -> Callable[[str], wire.Request]:
+    """Each try has a slug of its own, since an earlier one may have had its effect unseen."""
+    return lambda again: wire.create_queue(scope, {**fields, "slug": f"{fields['slug']}{form}{again}"})
 
 
-def _created(client: Client, request: Callable[[str], wire.Request]) -> str:
+def _id(request: wire.Request, operation: Operation) -> str:
     """The id of what was created; raises TargetError."""
-    operation = _tried(client, request)
     found = wire.identity(operation.data)
     if operation.ok and found:
         return found
-    raise TargetError(_refusal(request(""), operation), hint=_hint(operation))
+    raise TargetError(_refusal(request, operation), hint=hint(operation))
 
 
-def _tried(client: Client, request: Callable[[str], wire.Request]) -> Operation:
+def tried(client: Client, request: Callable[[str], wire.Request], tries: int = TRIES) -> Operation:
     """The first answer that is not "come again". What has an unknown result may be there: each try has its own name.
 
     `request("")` is the first, `request("-2")` the second.
     """
     operation = client.perform(request(""))
-    for number in range(2, TRIES + 1):
+    for number in range(2, tries + 1):
         if operation.status != 429 and operation.status < 500:
             break
         gevent.sleep(PAUSE_S * 2 ** (number - 2))
@@ -111,7 +120,7 @@ def _refusal(request: wire.Request, operation: Operation) -> str:
     return f"the target did not {what}: {operation.why or 'the answer names no id'}"
 
 
-def _hint(operation: Operation) -> str:
+def hint(operation: Operation) -> str:
     if operation.status in {401, 403}:
         return "a load needs a key with manage, publish and consume: --api-key, or SCAIGRID_API_KEY"
     if not operation.status:

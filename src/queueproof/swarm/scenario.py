@@ -55,6 +55,7 @@ class Messages:
     sizes: tuple[tuple[int, float], ...] = _of("sizes", ((128, 1.0),))  # bytes of padding and their weights
     files: str = _of("text", "")  # or: a folder of payloads, taken in turn; relative to the scenario's file
     priorities: dict[str, float] = _of("weights", {}, choices=wire.TIERS)  # noqa: RUF009 -- a field: tier → weight
+    keys: bool = _of("bool", False)
     deadline: float = _of("share", 0.0)  # share with a deadline, `deadline_in_s` ahead
     deadline_in_s: float = _of("duration", 3600.0, 1)
     delay: float = _of("share", 0.0)  # share that is to be hidden for `delay_s`
