@@ -242,3 +242,13 @@ def test_a_late_answer_does_not_hide_a_shorter_overlap() -> None:
     story.claim(1.2, 50.0, [got("a", 2)], timeout=60)
     story.claim(3.0, 3.1, [got("a", 3)], timeout=5)
     assert judged(story) == ["VIS-1"]
+
+
+def test_one_call_that_may_have_ended_thousands_of_holds_makes_no_thousands_of_pairs_of_each(story: Story) -> None:
+    """With all pairs of equal ends this history would need gigabytes."""
+    for number in range(3_000):
+        at = 2.0 + number / 1_000
+        story.claim(at, at + 0.0005, [got("a", 2)], timeout=10)
+    story.complete("a", 6.0, 6.1)
+    found = check_exclusivity(story.history())
+    assert len(found) > 2

@@ -58,8 +58,11 @@ def _overlaps(facts: Facts, repeated: pl.DataFrame) -> pl.DataFrame:
     late = holds.filter(~pl.col("extend") & (pl.col("ret") < pl.col("before")))
     if late.height == 0:
         return _none()
+    # One call may have ended very many holds at once: of equal ends two are enough, or the pairs would fill the memory.
+    orders = (holds, holds.sort("ret", maintain_order=True))
+    ends = pl.concat([order.unique(["m", "end"], keep="first", maintain_order=True) for order in orders])
     pairs = late.join(
-        _as_first(holds), left_on=["m", "before"], right_on=["m", "first_end"], how="inner", coalesce=False
+        _as_first(ends), left_on=["m", "before"], right_on=["m", "first_end"], how="inner", coalesce=False
     )
     pairs = pairs.filter(_is_before & _both_sides).unique("row", keep="first", maintain_order=True)
     missed = late.join(pairs, on="row", how="anti")
