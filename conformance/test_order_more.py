@@ -129,3 +129,43 @@ async def test_equal_scores_keep_their_arrival(case: Case) -> None:
         messages = await spaced(queue, [dict(fields) for _ in range(12)])
         found = await queue.take(*messages, timeout_s=HOLD_S)
         in_order(case, queue, found, messages, "published earlier")
+
+
+@proves("ORD-3")
+async def test_a_deadline_outranks_no_score(case: Case) -> None:
+    """ORD-3: `priority`: within one tier, higher `score` MUST be claimed first.
+
+    The lower scores have a deadline, a day and more away; a queue that is ordered by priority knows none.
+    """
+    queue = await case.queue(ordering="priority", root="QUEUE-3")
+    queue.ordering = ""  # what has a deadline is not timed: this case alone judges it
+    later = (datetime.now(UTC) + timedelta(hours=30)).isoformat(timespec="seconds").replace("+00:00", "Z")
+    messages = []
+    for score in (200, 800, 400, 600, 500):
+        priority = {"tier": "normal", "score": score}
+        due = {"deadline": later} if score <= 500 else {}
+        messages.append(await publish_with(queue, priority=priority, **due))
+        await asyncio.sleep(APART_S)
+    found = await queue.take(*messages, timeout_s=HOLD_S)
+    best_first = sorted(messages, key=lambda message: -int(message.fields["priority"]["score"]))
+    label = "score {score}".format_map
+    in_order(case, queue, found, best_first, "of higher score", label=lambda m: label(m.fields["priority"]), ages=True)
+
+
+@proves("ORD-2")
+async def test_a_tier_outranks_no_deadline(case: Case) -> None:
+    """ORD-2: `deadline`: earlier `deadline` MUST be claimed first, whatever the publish order.
+
+    The later the deadline, the higher the tier and score.
+    """
+    queue = await case.queue(ordering="deadline", root="QUEUE-3")
+    base = datetime.now(UTC) + timedelta(hours=30)
+    messages = []
+    for place in (0, 3, 1, 4, 2):
+        moment = (base + timedelta(hours=place)).isoformat(timespec="seconds").replace("+00:00", "Z")
+        priority = {"tier": wire.TIERS[-1 - place], "score": 200 * place}
+        messages.append(await publish_with(queue, deadline=moment, priority=priority))
+        await asyncio.sleep(APART_S)
+    found = await queue.take(*messages, timeout_s=HOLD_S)
+    earliest_first = sorted(messages, key=lambda message: str(message.fields["deadline"]))
+    in_order(case, queue, found, earliest_first, "of earlier deadline", label=lambda m: str(m.fields["deadline"]))

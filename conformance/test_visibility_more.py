@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 
+from queueproof.contract import wire
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.client import Exchange
 from queueproof.drive.counters import counters_are, counters_sum_to
@@ -17,6 +18,38 @@ S = 1_000_000_000  # ns
 HOLD_S = 60
 # Longer than any slack: what comes back before was given back, and did not lapse.
 LONG_HOLD_S = 60
+
+
+@proves("VIS-2")
+async def test_being_looked_at_holds_nothing(case: Case) -> None:
+    """VIS-2: If neither complete, fail nor extend arrives, it MUST return to `pending` and be claimable, within the
+    timeout plus slack.
+
+    Two held messages, of which one is read and both are listed again and again until they are back.
+    """
+    queue = await case.lasting_queue()
+    messages = await queue.publish_many(2)
+    await queue.take(*messages, batch_size=2)
+    looking = asyncio.create_task(look(case, queue, messages[0]))
+    try:
+        bound_ns = max(queue.latest[message].over_ns for message in messages) + round(case.world.bound_s * S)
+        while time.monotonic_ns() < bound_ns and not all(queue.counts[message] > 1 for message in messages):
+            await queue.claim(2)
+            await asyncio.sleep(queue.pause_s())
+        missing = [message for message in messages if queue.counts[message] < 2]
+        await queue.take(*missing, batch_size=2, root="VIS-2", within_s=0.0, doing="a held message that was read")
+    finally:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+
+
+async def look(case: Case, queue: Queue, message: Message) -> None:
+    """Reads for as long as nobody cancels it."""
+    while True:
+        with contextlib.suppress(NotSupported):
+            await queue.read(message)
+        await case.send(wire.list_queue_messages(queue.scope, queue.id))
+        await asyncio.sleep(case.world.pause_s(0.3))
 
 
 @proves("VIS-4")
