@@ -131,6 +131,39 @@ async def test_equal_scores_keep_their_arrival(case: Case) -> None:
         in_order(case, queue, found, messages, "published earlier")
 
 
+CROWD, SMALL_CROWD = 40, 8
+LATER = 3
+
+
+@proves("ORD-3")
+async def test_the_best_of_a_crowd_goes_first(case: Case) -> None:
+    """ORD-3: `priority`: within one tier, higher `score` MUST be claimed first.
+
+    Forty messages, the worst first: the best are the youngest. Then, three times, a better one than all that wait is
+    published, and has to be the next.
+    """
+    queue = await case.queue(ordering="priority", root="QUEUE-3")
+    crowd = SMALL_CROWD if case.world.thrift else CROWD
+    scores = [100 + 10 * number for number in range(crowd)]
+    messages = await spaced(queue, [{"priority": {"tier": "normal", "score": score}} for score in scores], root="ORD-3")
+    found = (await queue.claim(1, HOLD_S)).deliveries
+    for number in range(LATER):
+        messages += await spaced(queue, [{"priority": {"tier": "normal", "score": 900 + number}}], root="ORD-3")
+        found += (await queue.claim(1, HOLD_S)).deliveries
+    missing = [message for message in messages if not queue.counts[message]]
+    found += await queue.take(*missing, batch_size=5, timeout_s=HOLD_S)
+    best_first = sorted(messages, key=lambda message: -int(message.fields["priority"]["score"]))
+    in_order(
+        case,
+        queue,
+        found,
+        best_first,
+        "of higher score",
+        label=lambda message: str(message.fields["priority"]["score"]),
+        ages=True,
+    )
+
+
 @proves("ORD-3")
 async def test_a_deadline_outranks_no_score(case: Case) -> None:
     """ORD-3: `priority`: within one tier, higher `score` MUST be claimed first.

@@ -105,18 +105,22 @@ async def test_system_queues_are_listed(case: Case) -> None:
 async def test_dead_letters_are_each_scopes_own(case: Case) -> None:
     """SYSQ-3: Two scopes MUST have separate `_dead_letter` queues.
 
-    The lists of three scopes name three queues. Where a message can be made to fail for good, it turns up in its own
-    scope's queue (the control), and not in those of the two other scopes, older ones.
+    A message that is made to fail for good turns up in its own scope's queue (the control), and not in those of two
+    other scopes, older ones. Nor are the three one queue: but every path to a queue names its scope, so that equal ids
+    prove it only on a server whose ids are not numbered or named within their scope.
     """
     scopes = [await case.scope(), await case.own_scope(), await case.own_scope()]
     places = [await dead_letters(case, scope) for scope in scopes]
-    case.require(
-        len(set(places)) == len(places),
-        "two scopes share one _dead_letter queue",
-        expected="a queue of its own for each scope",
-        seen=spell(dict(zip(scopes, places, strict=True))),
-        evidence=case.exchanges[-3:],
-    )
+    if len(set(places)) < len(places) and "dead" not in places[2].lower():
+        slug = case.world.slug("same")
+        twins = [await case.queue(scope=scope, slug=slug) for scope in scopes[1:]]
+        case.require(
+            twins[0].id == twins[1].id,
+            "two scopes share one _dead_letter queue",
+            expected="a queue of its own for each scope, as other queues of one slug are",
+            seen=spell(dict(zip(scopes, places, strict=True))),
+            evidence=case.exchanges[-5:],
+        )
     failed = await failing(case, scopes[2])
     if failed is None:
         return
