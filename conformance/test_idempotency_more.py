@@ -53,9 +53,9 @@ async def test_a_key_outlasts_what_gives_its_message_back(case: Case) -> None:
 async def test_other_keys_are_other_messages(case: Case) -> None:
     """IDEM-5: Same body with different keys MUST create different messages.
 
-    Keys that resemble each other: in all but case, spaces at an end, an accent, the last of 33, 65 and 256 characters,
-    or as numbers. A key that is refused is passed over: what it may be is not documented. Each message is delivered
-    (the control).
+    Keys that resemble each other: in all but case, spaces at an end, an accent, an emoji, the last of 33, 65 and 256
+    characters, or as numbers. A key that is refused is passed over: what it may be is not documented. Each message is
+    delivered (the control).
     """
     queue = await case.queue()
     body = {"same": case.world.token()}
@@ -90,6 +90,8 @@ def look_alikes(token: str) -> list[tuple[str, ...]]:
         (f"{token}", f"{token} ", f" {token}", f"{token}\u00a0"),
         (f"{token}-cafe", f"{token}-café", f"{token}-cafè"),
         (f"{token}-strasse", f"{token}-straße"),
+        (f"{token}-\u00e9t\u00e9", f"{token}-e\u0301te\u0301"),
+        (f"{token}-\U0001f600", f"{token}-\U0001f601"),
         *(tuple(f"{token}-".ljust(length, "k") + last for last in "ab") for length in (32, 64, 128, 255)),
         (number, f"0{number}", f"{number}.0", f"+{number}"),
         (f"{token}-a-b", f"{token}-a_b", f"{token}-a%b", f"{token}-a b"),

@@ -122,6 +122,9 @@ ODD_BODIES: dict[str, Any] = {
     "a list": ["qp", 1, {"a": []}],
     "a text": "just a text",
     "an empty text": "",
+    "a text like a number": "123",
+    "a text like an object": '{"a": 1}',
+    "a text like nothing": "null",
     "a number": 42,
     "zero": 0,
     "true": True,
@@ -133,6 +136,7 @@ ODD_BODIES: dict[str, Any] = {
     "line separators": {"v": ["a\u2028b", "a\u2029b", "\ufeffa", "\u200b", "\u202eabc"]},
     "odd names": {"": 1, "a.b": {"c.d": 2}, "a[0]": 3, "$set": 4, "__proto__": 5, "constructor": 6, "a/b": 7, "id": 8},
     "twenty deep": {"leaf": "at the bottom"},
+    "a longer list": {"v": list(range(2000))},
     "60 kilobytes": {"text": "é" * 30_000},
 }
 for _ in range(20):
@@ -143,7 +147,7 @@ for _ in range(20):
 async def test_body_arrives_as_it_was_sent(case: Case) -> None:
     """PUB-5: `body` MUST be returned on claim equal as JSON to what was published.
 
-    Three dozen bodies, claimed one at a time. Those that are no objects, odd, or long may be refused, but what a server
+    Forty bodies, claimed one at a time. Those that are no objects, odd, or long may be refused, but what a server
     took it hands out. Compared with types; the order of an object's members and the spelling of a number are free
     (1.0 may come back as 1).
     """

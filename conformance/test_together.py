@@ -11,7 +11,7 @@ from queueproof.drive.client import Exchange
 from queueproof.drive.difference import contrast
 from queueproof.drive.optional import queue_with
 from queueproof.drive.outcomes import NotSupported
-from queueproof.drive.queue import Delivery, Message, Queue
+from queueproof.drive.queue import Delivery, Message, Queue, double_hold
 from queueproof.evidence.digest import same_json
 from queueproof.evidence.operation import Result
 
@@ -276,3 +276,51 @@ async def rows_say_completed(case: Case, queue: Queue, done: dict[Message, tuple
                 seen=f"state {wire.state(row)}; {other.request.verb} was answered {other.told()}",
                 evidence=(completion, other, case.exchanges[-1]),
             )
+
+
+@proves("CLAIM-6")
+async def test_what_several_give_back_is_there_once(case: Case) -> None:
+    """CLAIM-6: In a `competing` queue, concurrent claims MUST never both return the same message while its lock is
+    live.
+
+    Held messages are released, failed, or both, by several calls in the same moment, each of which may be refused. Then
+    claims go on for as long as it takes them to come back, and a while longer: none is held by two of them at once.
+    """
+    queue = await case.lasting_queue()
+    messages = await queue.publish_many(len(GIVERS) if case.world.thrift else 3 * len(GIVERS))
+    first = await queue.take(*messages, batch_size=len(messages), timeout_s=HOLD_S)
+    answers = {d.message: await given_back(case, queue, d, n) for n, d in enumerate(first)}
+    queue.holding(*first)
+    judged = {m: calls for m, calls in answers.items() if all(call.result is not Result.UNKNOWN for call in calls)}
+    back = {message for message, calls in judged.items() if any(call.ok for call in calls)}
+    if not back:
+        raise NotSupported("neither release nor fail gave a message back")
+    held: dict[Message, Delivery] = {}
+    until_ns = time.monotonic_ns() + BACK_S * S
+    async for claim in queue.watch(until_ns, batch_size=3, timeout_s=HOLD_S):
+        for again in claim.deliveries:
+            other = held.setdefault(again.message, again)
+            twice = again.message in back and other is not again
+            case.require(
+                not (twice and (other.claim is again.claim or double_hold(other, again))),
+                "a message that was given back by several calls at once is held by two claims",
+                expected=f"one holder of {again.id} at a time",
+                seen=f"handed out with attempts {other.attempts!r}, and with {again.attempts!r}, each for {HOLD_S} s",
+                proof=double_hold(other, again),
+                evidence=(again.message.publish, *judged.get(again.message, ()), other.claim, again.claim),
+            )
+
+
+# What is called at once on a message that is held.
+GIVERS = (("release",) * 4, ("fail",) * 4, ("release", "fail") * 2)
+
+
+async def given_back(case: Case, queue: Queue, held: Delivery, number: int) -> list[Exchange]:
+    """What comes of several calls at once that give a held message back."""
+    verbs = GIVERS[number % len(GIVERS)]
+    requests = {
+        "fail": wire.fail(queue.scope, held.id, reason="planned"),
+        "release": wire.release(queue.scope, held.id),
+    }
+    await case.world.client.budget.save_up(len(verbs))
+    return await asyncio.gather(*(case.send(requests[verb], burst=True) for verb in verbs))
