@@ -4,61 +4,23 @@ import asyncio
 import contextlib
 import json
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from queueproof.contract import wire
+from queueproof.drive.burial import HOLD_S, REASON, bury
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.client import Exchange
 from queueproof.drive.optional import DeadLetters, answered, dead_letter_queue, queue_with
 from queueproof.drive.outcomes import Disturbed, NotSupported
-from queueproof.drive.queue import BACKOFF_S, Message, Queue
+from queueproof.drive.queue import Message, Queue
 from queueproof.evidence.digest import same_json
 
 S = 1_000_000_000  # ns
-HOLD_S = 60
 # Whether a message comes once more after `max_retries` failures, as one page allows, is seen within this as a rule.
 ONCE_MORE_S = 2.5
 # A second dead letter that is made later than the first comes within this.
 TWIN_S = 1.0
-REASON = "queueproof: the last failure, é😀"
 LABELS = {"qp": "yes", "Region": "EU"}
-
-
-@dataclass(kw_only=True)
-class Buried:
-    """A message whose queue allows one attempt, which failed; `seen`: all that `_dead_letter` has shown of it."""
-
-    queue: Queue
-    message: Message
-    fails: list[Exchange]
-    letters: DeadLetters
-    seen: list[tuple[dict[str, Any], Exchange]]
-
-
-async def bury(case: Case) -> Buried:
-    """Fails a message until `_dead_letter` shows it; ends as not supported where it never does."""
-    scope = await case.own_scope()
-    queue = await queue_with(case, scope=scope, shown="max_retries", max_retries=1)
-    found = await dead_letter_queue(case, scope)
-    if not found:
-        raise NotSupported("the list of queues shows no _dead_letter", lacks=("dead-letter",))
-    letters = DeadLetters(case, scope, found, hold_s=HOLD_S)
-    message = await queue.publish(labels=LABELS)
-    held = await queue.take_one(message, timeout_s=HOLD_S)
-    fails = [await queue.act("fail", held, root="FAIL-1", reason=REASON)]
-    seen = await letters.find_all(message)
-    end = time.monotonic() + BACKOFF_S
-    while not seen and time.monotonic() < end:
-        for again in (await queue.claim(1, HOLD_S)).of(message)[:1]:
-            fails += [await queue.act("fail", again, root="FAIL-1", reason=REASON)]
-        seen = await letters.find_all(message)
-        await asyncio.sleep(queue.pause_s(0.2))
-    if not seen:
-        raise NotSupported("_dead_letter does not show a message that has spent its attempts")
-    if queue.unsettled:
-        raise Disturbed("a call of unknown result may have left another message")
-    return Buried(queue=queue, message=message, fails=fails, letters=letters, seen=seen)
 
 
 @proves("FAIL-3")
@@ -168,7 +130,7 @@ async def test_a_message_is_buried_once(case: Case) -> None:
     A message that failed as often as it may is one dead letter, under its own id or another one: claims of
     `_dead_letter`, which go on for a while, bring its body under one id.
     """
-    buried = await bury(case)
+    buried = await bury(case, labels=LABELS)
     end = time.monotonic() + TWIN_S
     while time.monotonic() < end:
         await asyncio.sleep(buried.queue.pause_s(0.3))
@@ -177,8 +139,8 @@ async def test_a_message_is_buried_once(case: Case) -> None:
         raise Disturbed("a call of unknown result may have left another message")
     claims = {
         wire.identity(item): exchange
-        for item, exchange in buried.seen
-        if exchange.request.verb == "claim" and wire.token(item.get("body")) == buried.message.token
+        for item, exchange in buried.claimed
+        if wire.token(item.get("body")) == buried.message.token
     }
     case.require(
         len(claims) < 2,
@@ -198,9 +160,8 @@ async def test_a_dead_letter_keeps_its_labels(case: Case) -> None:
     A message that is claimed there under its own id was moved, and is whole: a claimed item has its labels (CLAIM-3).
     What a copy with an id of its own keeps besides the body is not documented.
     """
-    buried = await bury(case)
-    claimed = [(item, exchange) for item, exchange in buried.seen if exchange.request.verb == "claim"]
-    for item, exchange in claimed:
+    buried = await bury(case, labels=LABELS)
+    for item, exchange in buried.claimed:
         if wire.identity(item) != buried.message.id:
             continue
         labels = item.get("labels")

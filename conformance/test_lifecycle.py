@@ -5,31 +5,14 @@ import asyncio
 from queueproof.contract import wire
 from queueproof.drive.case import Case, proves
 from queueproof.drive.client import Exchange
+from queueproof.drive.lifecycle import place, resume, verb
 from queueproof.drive.optional import answered, change, try_publish
 from queueproof.drive.outcomes import NotSupported
-from queueproof.drive.queue import Message, Queue
+from queueproof.drive.queue import Queue
 
 HOLD_S = 60
 # A pause that ends by itself does so within this, if it does so within a case.
 LATER_S = 1.6
-
-
-async def place(case: Case, level: str, *, scope: str = "") -> tuple[Queue, list[Message]]:
-    """A queue with three messages that wait, in a scope of its own where it is the scope that is changed."""
-    home = scope or (await case.own_scope() if level == "scope" else "")
-    queue = await case.queue(scope=home)
-    queue.unmodelled = True  # paused, drained or archived: this case alone judges it
-    return queue, await queue.publish_many(3)
-
-
-def verb(queue: Queue, level: str, name: str) -> wire.Request:
-    """The request that moves the queue, or its scope, through its life cycle."""
-    return wire.change_scope(queue.scope, name) if level == "scope" else wire.change_queue(queue.scope, queue.id, name)
-
-
-async def resume(case: Case, queue: Queue, level: str) -> None:
-    """Resumes the queue or its scope, which is documented."""
-    await case.persist(lambda: verb(queue, level, "resume"), "LIFE-5", f"resuming a {level}")
 
 
 CODES = {"queue": wire.QUEUE_PAUSED, "scope": wire.SCOPE_PAUSED}

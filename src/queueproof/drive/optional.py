@@ -174,6 +174,15 @@ class DeadLetters:
             (item, exchange) async for exchange in self._looks() for item in objects(exchange) if _is(item, message)
         ]
 
+    async def look(self) -> list[tuple[dict[str, Any], Exchange]]:
+        """Everything that the queue shows by one claim and its whole list."""
+        return [(item, exchange) async for exchange in self._looks() for item in objects(exchange)]
+
+    @staticmethod
+    def shows(item: dict[str, Any], message: Message) -> bool:
+        """Whether this is the message, under its own id or another one."""
+        return _is(item, message)
+
     async def _looks(self) -> AsyncIterator[Exchange]:
         """One claim and all pages of the list, as far as the server has them."""
         claim = await self._claim()

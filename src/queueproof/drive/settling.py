@@ -44,12 +44,18 @@ async def complete(queue: "Queue", delivery: Delivery, *, response: Any = ABSENT
     raise Disturbed(f"whether a completion happened is unknown: {exchange.why}")
 
 
-async def act(queue: "Queue", verb: str, delivery: Delivery, *, root: str, **values: Any) -> Exchange:
-    """`verb`: "fail", "release" or "extend" on what was claimed; an optional path, so its absence is no fault."""
+async def act(
+    queue: "Queue", verb: str, delivery: Delivery, *, root: str, burst: bool = False, **values: Any
+) -> Exchange:
+    """`verb`: "fail", "release" or "extend" on what was claimed; an optional path, so its absence is no fault.
+
+    `burst`: beside other calls, for a few that must overlap.
+    """
     request = getattr(wire, verb)(queue.scope, delivery.id, **values)
     exchange = await queue.case.send(
         request,
         urgent=True,
+        burst=burst,
         fields={"timeout_s": values["visibility_timeout_s"]} if "visibility_timeout_s" in values else None,
     )
     if exchange.ok:

@@ -1,0 +1,162 @@
+"""DLQ: several dead letters at once and of one key, what they keep, and where a released one goes."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from queueproof.contract import wire
+from queueproof.drive.burial import HOLD_S, REASON, Buried, all_buried, bury, graveyard, mortal_queue
+from queueproof.drive.case import Case, proves, spell
+from queueproof.drive.optional import answered
+from queueproof.drive.ordering import FRESH_NS
+from queueproof.drive.outcomes import UNDOCUMENTED, Blocked, Disturbed, NotSupported
+from queueproof.drive.queue import BACKOFF_S
+from queueproof.evidence.digest import same_json
+from queueproof.evidence.operation import Result
+
+# A dead letter that claims bring at all comes by one of those of so many seconds.
+CLAIMED_WITHIN_S = 3.0
+# What a released dead letter would be seen in its old queue within, beyond the next message's delivery.
+HOME_S = 0.5
+
+
+@proves("DLQ-2")
+async def test_all_that_failed_at_once_are_dead_letters(case: Case) -> None:
+    """DLQ-2: The message MUST appear in the same scope's `_dead_letter`, with its body.
+
+    Five messages of one queue that allows one attempt, of which three fail at the same moment: each of the five is
+    there, and where claims bring some of them they bring each.
+    """
+    scope = await case.own_scope()
+    letters = await graveyard(case, scope)
+    queue = await mortal_queue(case, scope)
+    queue.unmodelled = True  # its messages are completed in another queue
+    messages = await queue.publish_many(5)
+    found = await queue.take(*messages, batch_size=len(messages), timeout_s=HOLD_S)
+    held = {delivery.message: delivery for delivery in found}
+    await queue.act("fail", held[messages[0]], root="FAIL-1", reason=REASON)
+    together = (held[message] for message in messages[1:4])
+    await asyncio.gather(*(queue.act("fail", d, root="FAIL-1", burst=True, reason=REASON) for d in together))
+    await queue.act("fail", held[messages[4]], root="FAIL-1", reason=REASON)
+    await all_buried(case, letters, dict.fromkeys(messages, queue))
+
+
+@proves("DLQ-2")
+async def test_dead_letters_of_one_key_are_two(case: Case) -> None:
+    """DLQ-2: The message MUST appear in the same scope's `_dead_letter`, with its body.
+
+    Two messages of two queues that were published with one idempotency key, where a server takes both as messages of
+    their own.
+    """
+    scope = await case.own_scope()
+    letters = await graveyard(case, scope)
+    queues = [await mortal_queue(case, scope), await mortal_queue(case, scope)]
+    for queue in queues:
+        queue.unmodelled = True  # its message is completed in another queue
+    key = case.world.token()
+    first = await queues[0].publish(root="PUB-3", idempotency_key=key)
+    try:
+        second = await queues[1].publish(root=UNDOCUMENTED, idempotency_key=key)
+    except Blocked as end:
+        if end.root != UNDOCUMENTED:
+            raise
+        raise NotSupported("an idempotency key counts in other queues too", evidence=end.evidence) from end
+    if first.id == second.id:
+        raise NotSupported("an idempotency key counts in other queues too", evidence=(second.publish.op,))
+    spent = {first: queues[0], second: queues[1]}
+    for message, queue in spent.items():
+        held = await queue.take_one(message, timeout_s=HOLD_S)
+        await queue.act("fail", held, root="FAIL-1", reason=REASON)
+    await all_buried(case, letters, spent)
+
+
+KIND = "qp.dead"
+PRIORITY = {"tier": "high", "score": 700}
+MEMBERS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
+    "type": wire.message_type,
+    "priority tier": lambda item: wire.priority(item)[0],
+    "priority score": lambda item: wire.priority(item)[1],
+}
+
+
+@proves("DLQ-2")
+async def test_a_dead_letter_keeps_its_type_and_priority(case: Case) -> None:
+    """DLQ-2: The message MUST appear in the same scope's `_dead_letter`, with its body.
+
+    A message that is claimed there under its own id was moved, and is the same: it shows the type and the priority that
+    its own queue's claim showed, where both show them. What a copy with an id of its own keeps is not documented.
+    """
+    buried = await bury(case, type=KIND, priority=PRIORITY)
+    for item, exchange in buried.claimed:
+        if wire.identity(item) != buried.message.id:
+            continue
+        aged = exchange.ret_ns - buried.message.publish.inv_ns > FRESH_NS  # by then its priority may have been raised
+        for name, read in MEMBERS.items():
+            before, after = read(buried.held.item), read(item)
+            if before is wire.ABSENT or after is wire.ABSENT or (aged and name != "type"):
+                continue
+            case.require(
+                same_json(before, after),
+                f"a dead letter has another {name}",
+                expected=f"{name} {spell(before)}, as it was claimed",
+                seen=f"{name} {spell(after)}",
+                evidence=(buried.message.publish, buried.held.claim, *buried.fails, exchange),
+            )
+
+
+@proves("DLQ-1")
+async def test_a_released_dead_letter_stays_one(case: Case) -> None:
+    """DLQ-1: Fail with `attempts >= max_retries` MUST leave nothing claimable in the source queue for that message.
+
+    Nor does the release of the dead letter, where it can be claimed and released: claims of its old queue bring a
+    message that is published afterwards (the control) and not this one, which is found in `_dead_letter` again.
+    """
+    buried = await bury(case)
+    queue, message = buried.queue, buried.message
+    released = await answered(case, wire.release(queue.scope, await claimed(case, buried)))
+    if not released.ok:
+        raise NotSupported(f"a dead letter cannot be released: {released.told()}", evidence=(released.op,))
+    control = await queue.publish()
+    found = await queue.take(control, timeout_s=HOLD_S)
+    await asyncio.sleep(queue.pause_s(HOME_S))
+    found += (await queue.claim(1, HOLD_S)).deliveries
+    for delivery in found:
+        case.require(
+            delivery.message is not message,
+            "a dead letter that was released can be claimed from its old queue again",
+            expected=f"nothing of {message.id}, which stays in _dead_letter",
+            seen=f"a delivery, attempts {spell(delivery.attempts)}",
+            evidence=(message.publish, *buried.fails, released, delivery.claim),
+        )
+    again = await case.eventually(
+        lambda: buried.letters.find(message), lambda seen: seen is not None, within_s=BACKOFF_S
+    )
+    if again is None:
+        undisturbed(case, buried)
+        case.refuse(
+            "LOSS-1",
+            "a dead letter that was released is gone",
+            expected=f"{message.id} in _dead_letter",
+            seen=f"neither there, for {BACKOFF_S:g} s, nor in its old queue",
+            evidence=(message.publish, *buried.fails, released, case.exchanges[-1]),
+            liveness=True,
+        )
+
+
+async def claimed(case: Case, buried: Buried) -> str:
+    """The id under which a claim brought the dead letter; ends as not supported where none does."""
+    end = time.monotonic() + CLAIMED_WITHIN_S
+    while not buried.claimed and time.monotonic() < end:
+        await asyncio.sleep(buried.queue.pause_s(0.3))
+        buried.seen += await buried.letters.find_all(buried.message)
+    if not buried.claimed:
+        undisturbed(case, buried)
+        raise NotSupported("_dead_letter cannot be claimed from")
+    return wire.identity(buried.claimed[-1][0])
+
+
+def undisturbed(case: Case, buried: Buried) -> None:
+    """Starts the case anew where a claim of unknown result may hold the dead letter."""
+    if any(call.request.queue == buried.letters.id and call.result is Result.UNKNOWN for call in case.exchanges):
+        raise Disturbed("a claim whose answer was lost may hold the dead letter")
