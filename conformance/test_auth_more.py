@@ -1,13 +1,19 @@
-"""AUTH: what another tenant's key must not change."""
+"""AUTH: what another tenant's key must not change, and what a consumer's key is given."""
+
+import asyncio
+import time
 
 from queueproof.contract import wire
 from queueproof.drive.asking import ask
 from queueproof.drive.case import QUICKSTART_QUEUE, Case, proves
 from queueproof.drive.client import Exchange
-from queueproof.drive.outcomes import Inconclusive
+from queueproof.drive.outcomes import Disturbed, Inconclusive
 from queueproof.drive.queue import Message, Queue
+from queueproof.evidence.operation import Result
 
 HOLD_S = 60
+# Claims that come back empty though a message waits: so many are no chance.
+EMPTY_IN_A_ROW = 5
 VERBS = ("complete", "fail", "release", "extend")
 
 
@@ -91,4 +97,71 @@ async def same_publish(case: Case, queue: Queue, message: Message, scope: str, f
         expected="a message of its own",
         seen=f"id {message.id}, of queue {queue.id}",
         evidence=(message.publish, again),
+    )
+
+
+@proves("AUTH-6")
+async def test_a_slug_is_its_tenants_own(case: Case) -> None:
+    """AUTH-6: A scope of another tenant MUST NOT be readable; 404 SHOULD be used.
+
+    Nor by making it again: the other tenant's key, which creates a scope with the slug of one that is there, is refused
+    or given a scope of its own, with another id. Ids that count in each tenant may meet by chance, but not twice in
+    falling order: the later of two scopes is asked for first. What the other tenant made is deleted again.
+    """
+    foreign = case.key("foreign")
+    scopes = [await case.own_scope(), await case.own_scope()]
+    slugs = {created.id: slug for slug, created in case.world.ledger.scopes.items()}
+    made: list[Exchange] = []
+    for scope in reversed(scopes):
+        request = wire.create_scope(slugs[scope], f"queueproof {case.world.run} {case.requirement}, another tenant")
+        made.append(await ask(case, request, key=foreign))
+        given = wire.identity(made[-1].data) if made[-1].ok else ""
+        if made[-1].status == 401:
+            raise Inconclusive("the key given as --foreign-key is not accepted at all", evidence=(made[-1].op,))
+        if given:
+            await case.send(wire.delete_scope(given), key=foreign)
+        if given != scope:
+            return
+    case.require(
+        False,
+        "another tenant that creates a scope with this tenant's slug is given this tenant's scope",
+        expected="a refusal, or a scope of its own",
+        seen=f"ids {' and '.join(reversed(scopes))}, both this tenant's",
+        evidence=made,
+    )
+
+
+@proves("AUTH-4")
+async def test_a_consumer_gets_what_others_published(case: Case) -> None:
+    """AUTH-4: Creating scopes/queues MUST need `scaiqueue:manage`; publish `scaiqueue:publish`;
+    claim/complete/fail/release/extend `scaiqueue:consume`; reads `scaiqueue:view`.
+
+    And claims need no more than that: a key that may only consume is handed a message that another key published. Where
+    it is not, a claim with all rights brings the message (the control).
+    """
+    key = case.key("consume")
+    queue = await case.queue()
+    message = await queue.publish()
+    request = wire.claim(queue.scope, queue.id, batch_size=1, visibility_timeout_s=HOLD_S)
+    end = time.monotonic() + case.world.bound_s
+    empty = 0
+    while time.monotonic() < end or empty < EMPTY_IN_A_ROW:
+        claim = await case.send(request, key=key, urgent=True, fields={"timeout_s": HOLD_S, "limit": 1})
+        if claim.result is Result.UNKNOWN or time.monotonic() > end + case.world.bound_s:
+            raise Disturbed(f"claims are not answered: {claim.told()}", evidence=(claim.op,))
+        if claim.result is Result.REJECTED and claim.status != 429:
+            raise Inconclusive(f"the key given as --consume-key may not claim: {claim.told()}", evidence=(claim.op,))
+        for item in (wire.rows(claim.data) or []) if claim.ok else []:
+            await case.send(wire.complete(queue.scope, wire.identity(item)), key=key)
+            return
+        empty += claim.ok
+        await asyncio.sleep(queue.pause_s())
+    control = await queue.take_one(message, timeout_s=HOLD_S)
+    case.require(
+        False,
+        "a key with scaiqueue:consume is not handed what another key published",
+        expected=f"a delivery of {message.id}",
+        seen=f"{empty} empty claims; a claim with all rights brought it",
+        evidence=(message.publish, claim, control.claim),
+        liveness=True,
     )

@@ -125,7 +125,7 @@ async def traced(case: Case, scope: str, correlation: str, chain: list[Message])
 
 @proves("PUB-9")
 async def test_a_search_finds_its_chain_alone(case: Case) -> None:
-    """PUB-9: A search by `correlation_id` SHOULD return no message that carries another one.
+    """PUB-9: A search by `correlation_id` SHOULD return no message that carries another one, nor one of another scope.
 
     Correlation ids that resemble each other: in all but case, one longer at an end or at the other, or with a character
     in the place of which a pattern would take any. One that is refused is passed over.
@@ -154,6 +154,39 @@ async def test_a_search_finds_its_chain_alone(case: Case) -> None:
             expected=f"{message.id} alone, with correlation_id {correlation}",
             seen=", ".join(f"{identity} with {name}" for identity, name in found.items()),
             evidence=(*(known[name].publish for name in found.values()), case.exchanges[-1]),
+        )
+
+
+@proves("PUB-9")
+async def test_a_search_stays_in_its_scope(case: Case) -> None:
+    """PUB-9: A search by `correlation_id` SHOULD return no message that carries another one, nor one of another scope.
+
+    One correlation id in two scopes: the search in each of them shows no row of the other's message, known by its body
+    or by the scope that it names (an id alone may be used in two scopes).
+    """
+    queues = [await case.queue(scope=await case.own_scope()) for _ in range(2)]
+    correlation = case.world.token()
+    messages = []
+    for queue in queues:
+        try:
+            messages.append(await queue.publish(root="correlation", correlation_id=correlation))
+        except Blocked as end:
+            if end.root != "correlation":
+                raise
+            raise NotSupported("publish takes no correlation_id", evidence=end.evidence) from end
+    for queue, other, there in zip(queues, reversed(messages), reversed(queues), strict=True):
+        rows = await listed(case, lambda _=queue.scope, **page: wire.trace_messages(_, correlation, **page))
+        if rows is None:
+            raise NotSupported("there is no search by correlation_id", evidence=case_ops(case))
+        strays = [
+            row for row in rows if wire.token(row.get("body")) == other.token or row.get("scope_id") == there.scope
+        ]
+        case.require(
+            not strays,
+            "the search by correlation_id in one scope finds a message of another scope",
+            expected=f"messages of scope {queue.scope} alone",
+            seen=spell(strays[:1]),
+            evidence=(other.publish, case.exchanges[-1]),
         )
 
 
