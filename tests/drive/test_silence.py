@@ -88,14 +88,18 @@ async def test_what_is_asked_of_a_silent_server_waits_no_more(monkeypatch: pytes
     monkeypatch.setattr(silence, "SILENCE_S", 0.0)
     monkeypatch.setattr(client_module, "ONCE_SILENT_S", 0.05)
 
-    async def mute(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(LONGEST_S)
+    ended = asyncio.Event()
+
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()  # to the end: the client gives up
         writer.close()
+        ended.set()
 
     async with await asyncio.start_server(mute, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         async with client_of(f"http://127.0.0.1:{port}") as (client, _):
             for _ in range(CALLS_UNANSWERED):
                 client.silence.note(answered=False)
-            exchange = await asyncio.wait_for(client.send(wire.health()), LONGEST_S / 2)
+            exchange = await asyncio.wait_for(client.send(wire.health()), LONGEST_S)
             assert exchange.told() == "no answer within 0.05 s"
+        await asyncio.wait_for(ended.wait(), LONGEST_S)
