@@ -42,8 +42,14 @@ async def until(stop: asyncio.Event, work: Coroutine[Any, Any, Value]) -> Value 
         return None
     task = asyncio.ensure_future(work)
     stopped = asyncio.ensure_future(stop.wait())
-    await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    stopped.cancel()
+    try:
+        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    except asyncio.CancelledError:  # by a time limit around this: the work must not go on behind its back
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise
+    finally:
+        stopped.cancel()
     if not task.done():
         task.cancel()
     try:
