@@ -5,9 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from queueproof.drive.case import Case, proves
-from queueproof.drive.ordering import in_order, spaced
+from queueproof.drive.ordering import in_order, ranked, spaced
 from queueproof.drive.outcomes import Blocked, NotSupported
-from queueproof.drive.queue import Delivery, Message, Queue
 
 HOLD_S = 60
 
@@ -144,16 +143,3 @@ async def by_score(case: Case, tier: str, *, batch_size: int, scores: Sequence[i
     found = await queue.take(*messages, batch_size=batch_size, timeout_s=HOLD_S)
     best_first = sorted(messages, key=lambda message: -int(message.fields["priority"]["score"]))
     ranked(case, queue, found, best_first)
-
-
-def ranked(case: Case, queue: Queue, found: Sequence[Delivery], best_first: Sequence[Message]) -> None:
-    """What was found came by its score."""
-    in_order(
-        case,
-        queue,
-        found,
-        best_first,
-        "of higher score",
-        label=lambda message: str(message.fields["priority"]["score"]),
-        ages=True,
-    )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from queueproof.contract import wire
 from queueproof.drive.case import Case, proves
 from queueproof.drive.optional import publish_with
-from queueproof.drive.ordering import APART_S, in_order, spaced
+from queueproof.drive.ordering import APART_S, in_order, ranked, spaced
 from queueproof.drive.queue import Message
 
 HOLD_S = 60
@@ -153,15 +153,7 @@ async def test_the_best_of_a_crowd_goes_first(case: Case) -> None:
     missing = [message for message in messages if not queue.counts[message]]
     found += await queue.take(*missing, batch_size=5, timeout_s=HOLD_S)
     best_first = sorted(messages, key=lambda message: -int(message.fields["priority"]["score"]))
-    in_order(
-        case,
-        queue,
-        found,
-        best_first,
-        "of higher score",
-        label=lambda message: str(message.fields["priority"]["score"]),
-        ages=True,
-    )
+    ranked(case, queue, found, best_first)
 
 
 @proves("ORD-3")
@@ -181,8 +173,7 @@ async def test_a_deadline_outranks_no_score(case: Case) -> None:
         await asyncio.sleep(APART_S)
     found = await queue.take(*messages, timeout_s=HOLD_S)
     best_first = sorted(messages, key=lambda message: -int(message.fields["priority"]["score"]))
-    label = "score {score}".format_map
-    in_order(case, queue, found, best_first, "of higher score", label=lambda m: label(m.fields["priority"]), ages=True)
+    ranked(case, queue, found, best_first)
 
 
 @proves("ORD-2")

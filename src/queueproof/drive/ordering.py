@@ -76,3 +76,16 @@ def in_order(
                 proof=f"the claim of {label(early.message)} returned before that of {label(late.message)} was sent",
                 evidence=(late.message.publish, early.message.publish, early.claim, late.claim),
             )
+
+
+def ranked(case: Case, queue: Queue, found: Sequence[Delivery], best_first: Sequence[Message]) -> None:
+    """What was found came by its score."""
+    in_order(
+        case,
+        queue,
+        found,
+        best_first,
+        "of higher score",
+        label=lambda message: str(message.fields["priority"]["score"]),
+        ages=True,
+    )
