@@ -25,7 +25,7 @@ def _handled(number: int, stop: asyncio.Event) -> Iterator[None]:
     before = signal.getsignal(number)
     try:
         loop.add_signal_handler(number, stop.set)
-    except (ValueError, RuntimeError, NotImplementedError):  # not the main thread, or no such thing here
+    except (ValueError, RuntimeError):  # not the main thread, or a platform without signal handlers in its loop
         yield
         return
     try:
