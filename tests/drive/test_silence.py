@@ -1,6 +1,7 @@
 """A server that answers nothing any more ends a run: nobody waits for it, and nobody asks it again."""
 
 import asyncio
+import time
 
 import pytest
 from drive_server import Notes, client_of
@@ -30,18 +31,27 @@ def test_few_calls_without_an_answer_are_no_silence(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(silence, "SILENCE_S", 0.0)
     heard = Silence()
     for _ in range(CALLS_UNANSWERED - 1):
-        heard.note(answered=False)
+        heard.note(answered=False, sent_ns=time.monotonic_ns())
     assert heard.word == ""
-    heard.note(answered=False)
+    heard.note(answered=False, sent_ns=time.monotonic_ns())
     assert heard.word.startswith("the server has answered nothing since ")
-    heard.note(answered=True)
+    heard.note(answered=True, sent_ns=time.monotonic_ns())
     assert heard.word == ""
 
 
 def test_many_calls_in_a_short_time_are_no_silence() -> None:
     heard = Silence()
     for _ in range(100 * CALLS_UNANSWERED):
-        heard.note(answered=False)
+        heard.note(answered=False, sent_ns=time.monotonic_ns())
+    assert heard.word == ""
+
+
+def test_a_run_that_sent_nothing_for_long_has_heard_no_silence() -> None:
+    """A pause of ours, and then a short one of the server's: only the second one counts."""
+    heard = Silence()
+    heard._answered_ns -= round(10 * silence.SILENCE_S * 1e9)
+    for _ in range(CALLS_UNANSWERED):
+        heard.note(answered=False, sent_ns=time.monotonic_ns())
     assert heard.word == ""
 
 
@@ -99,7 +109,7 @@ async def test_what_is_asked_of_a_silent_server_waits_no_more(monkeypatch: pytes
         port = server.sockets[0].getsockname()[1]
         async with client_of(f"http://127.0.0.1:{port}") as (client, _):
             for _ in range(CALLS_UNANSWERED):
-                client.silence.note(answered=False)
+                client.silence.note(answered=False, sent_ns=time.monotonic_ns())
             exchange = await asyncio.wait_for(client.send(wire.health()), LONGEST_S)
             assert exchange.told() == "no answer within 0.05 s"
         await asyncio.wait_for(ended.wait(), LONGEST_S)

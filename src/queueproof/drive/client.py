@@ -205,7 +205,7 @@ class Client:
             self.recorder.back(invoke.op, Result.UNKNOWN, why="cancelled")
             raise
         back = self.recorder.back(invoke.op, result, why=why, status=answer.status if answer else None)
-        self.silence.note(answered=answer is not None)
+        self.silence.note(answered=answer is not None, sent_ns=invoke.at_ns)
         return Exchange(
             op=invoke.op,
             request=request,
@@ -272,7 +272,7 @@ class Client:
             request_id=answer.request_id if answer else "",
             **_learned(request, answer, result),
         )
-        self.silence.note(answered=status is not None)
+        self.silence.note(answered=status is not None, sent_ns=invoke.at_ns)
         if answer is not None:
             self.budget.learn(answer)
             self.skew.note(answer, invoke.at_ns, back.at_ns)

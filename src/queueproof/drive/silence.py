@@ -15,19 +15,24 @@ class Silence:
     def __init__(self) -> None:
         self._answered_ns = time.monotonic_ns()
         self._answered_at = datetime.now(UTC)
+        self._silent_ns = 0  # since when calls have gone unanswered: a run that sends nothing hears nothing either
         self._unanswered = 0
 
-    def note(self, *, answered: bool) -> None:
-        """One call ended."""
-        self._unanswered = 0 if answered else self._unanswered + 1
+    def note(self, *, answered: bool, sent_ns: int) -> None:
+        """One call ended that was sent then (ns of the monotonic clock)."""
         if answered:
+            self._unanswered = 0
             self._answered_ns = time.monotonic_ns()
             self._answered_at = datetime.now(UTC)
+            return
+        if not self._unanswered:
+            self._silent_ns = max(sent_ns, self._answered_ns)
+        self._unanswered += 1
 
     @property
     def word(self) -> str:
         """Says since when nothing was answered; empty while the server may only pause."""
-        silent_s = (time.monotonic_ns() - self._answered_ns) / 1e9
+        silent_s = (time.monotonic_ns() - self._silent_ns) / 1e9
         if self._unanswered < CALLS_UNANSWERED or silent_s < SILENCE_S:
             return ""
         return f"the server has answered nothing since {self._answered_at:%H:%M:%S} UTC"
