@@ -136,7 +136,7 @@ async def client_of(url: str, *, key: str = KEY, **options: Any) -> AsyncIterato
 def self_signed(folder: Path) -> ssl.SSLContext:
     """A certificate made on the spot, which nobody vouches for."""
     if shutil.which("openssl") is None:
-        pytest.skip("openssl makes the certificate, and is not here")
+        pytest.skip("the certificate needs openssl: install it (Debian: apt-get install openssl)")
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     words = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
     subprocess.run([*words.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)

@@ -131,7 +131,7 @@ def names(processes: list[int]) -> set[str]:
 def test_nothing_outlives_a_killed_harness(kind: str, beside: set[str], way: str, tmp_path: Path) -> None:
     """Neither servers, nor what they stand on, nor, once the next one has started, their files."""
     if beside and not (shutil.which("redis-server") and shutil.which("mariadbd", path="/usr/sbin:/usr/bin")):
-        pytest.skip("mariadbd and redis-server are not installed")
+        pytest.skip("install mariadb-server and redis-server: their programs are not here")
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     command = [sys.executable, "-c", PROGRAM, kind, way]
     harness = subprocess.Popen([*command, "stay"], stdout=subprocess.PIPE, env=environment)
@@ -162,7 +162,7 @@ def test_nothing_outlives_the_killed_holder_of_both_services(tmp_path: Path) -> 
         assert holder.stdout is not None
         line = holder.stdout.readline()
         if not line:
-            pytest.skip("mariadbd and redis-server are not installed")
+            pytest.skip("install mariadb-server and redis-server: their programs are not here")
         assert json.loads(line)["ready"]
         return holder
 

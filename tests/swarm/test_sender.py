@@ -393,7 +393,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=False,
     )
     if made.returncode:
-        pytest.skip("openssl could not make a certificate")
+        pytest.skip("the certificate needs openssl: install it (Debian: apt-get install openssl)")
     return path
 
 
