@@ -205,7 +205,7 @@ async def test_an_interrupted_clean_up_can_go_on(tmp_path: Path) -> None:
         ledger.created(f"qp{number}", f"s{number}")
     async with (
         scripted(http({"data": {}}), silence) as server,
-        client_of(server.url, read_timeout_s=0.05) as (client, _),
+        client_of(server.url, read_timeout_s=1.0) as (client, _),
     ):
         await clean_up(ledger, client)
     assert set(Ledger.read(path).scopes) == {"qp2"}

@@ -124,12 +124,10 @@ def test_a_target_that_is_not_there(scenario: Make, tmp_path: Path) -> None:
 
 def test_a_hopeless_run_is_ended_early(serve: Make, scenario: Make, tmp_path: Path) -> None:
     options = LoadOptions(scenario=scenario(60), out=tmp_path / "run")
-    began = time.monotonic()
     done = run_load(
         options, url=serve(), api_key="", judge=judge, abort=lambda line: "enough" if line["published"] > 20 else ""
     )
-    assert time.monotonic() - began < 40
-    assert done.results.load["sent"] > 20
+    assert 20 < done.results.load["sent"] < done.results.load["scheduled"]
     assert (done.results.exit_code, done.results.summary) == (1, "Ended early: enough")
 
 

@@ -225,7 +225,7 @@ def test_a_silent_server_ends_in_a_time_out() -> None:
         while peer.recv(65536):
             pass
 
-    with serving(handle) as at, sending(f"http://{at}", timeout_s=0.06) as sender:
+    with serving(handle) as at, sending(f"http://{at}", timeout_s=1.0) as sender:
         call = ask(sender)
         assert (call.failure, call.reached) == ("time-out", True)
 
@@ -311,7 +311,7 @@ def test_a_call_that_gets_no_connection_in_time_is_not_sent() -> None:
         gevent.sleep(60)
 
     ended: list[Call] = []
-    with serving(handle) as at, sending(f"http://{at}", connections=1, timeout_s=0.1) as sender:
+    with serving(handle) as at, sending(f"http://{at}", connections=1, timeout_s=1.0) as sender:
         for _ in range(2):
             sender.submit(Call(sender.frame("POST", "/"), time.monotonic_ns(), ended.append))
         gevent.sleep(0)
