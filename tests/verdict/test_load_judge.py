@@ -86,7 +86,7 @@ INVALID = {**LOAD, "invalid": ["too slow"]}
             None,
             1,
             "objectives-missed",
-            "errors < 1% (most often RATE_LIMITED, 4 times)",
+            "errors < 1% (most often RATE_LIMITED, 4 times; about 4 calls a second came through: give a lower --rate",
         ),
         ({"verbs": {}}, (), None, 4, "no-verdict", "Never measured: errors"),
         ({"load": INVALID}, (), None, 4, "no-verdict", "invalid: too slow"),

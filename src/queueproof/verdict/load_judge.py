@@ -27,6 +27,7 @@ from queueproof.verdict.objectives import Measured, Objective, evaluate
 
 SCHEMA: Final = 1
 GATHERED: Final = "load.json"  # what the swarm leaves in the run directory (docs/results.md)
+LIMITED: Final = "RATE_LIMITED"  # the code of a 429
 SHOWN: Final = 5  # findings in a terminal; the report has them all
 Check = Callable[[History, Mapping[str, Any]], list[Finding]]
 
@@ -236,7 +237,17 @@ def _errors(missed: Sequence[str], told: Mapping[str, Any]) -> str:
     if not codes or not any(one.split("<")[0].strip().endswith("errors") for one in missed):
         return ""
     ((code, number),) = codes.most_common(1)
-    return f" (most often {code}, {number:,} times)"
+    return f" (most often {code}, {number:,} times{_limit(told) if code == LIMITED else ''})"
+
+
+def _limit(told: Mapping[str, Any]) -> str:
+    """What a rate limit let through, and what to do about it."""
+    calls = [entry for entry in told["verbs"].values() if "codes" in entry]
+    taken = sum(entry["count"] - entry["errors"] for entry in calls)
+    seconds = told.get("load", {}).get("duration_s")
+    if not seconds:
+        return ""
+    return f"; about {taken / seconds:.0f} calls a second came through: give a lower --rate, or have the limit raised"
 
 
 def _untold(load: Mapping[str, Any], *, looked: bool, judged: bool) -> str:
