@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from queueproof.contract import wire
+from queueproof.drive.client import Exchange
 from queueproof.drive.delivery import Claim, Delivery, Message
 from queueproof.drive.plan_book import Book, Broken, Entry
+from queueproof.drive.plan_run import PlanRun
 from queueproof.drive.plans import KINDS, Phase, Plan, Step, draw_plans, drawn
+from queueproof.evidence.operation import Result
 
 S = 1_000_000_000
 
@@ -86,6 +89,63 @@ class TestShrinking:
         assert plan.without([0]).steps == (two, three)
         assert plan.without([2]).phases == (Phase(steps=(one, two)),)
         assert plan.without([0, 1, 2]).phases == ()
+
+
+def answered(result: Result, status: int, message: str = "") -> Exchange:
+    """A call's end; with status 0 without an answer."""
+    answer = SimpleNamespace(status=status, data={"id": message}, code="") if status else None
+    request = wire.publish("s", "q", {})
+    return Exchange(op=9, request=request, result=result, answer=answer, inv_ns=5 * S, ret_ns=6 * S)  # type: ignore[arg-type]
+
+
+async def again(book: Book, verb: str, end: Exchange) -> None:
+    """One replay or conflict of m1, which ends so."""
+
+    async def send(*_: Any, **__: Any) -> Exchange:
+        return end
+
+    world = SimpleNamespace(dialect=SimpleNamespace(timeout_s=2))
+    run = PlanRun(SimpleNamespace(world=world, send=send), Plan(kind="work", number=0, phases=()), "s")  # type: ignore[arg-type]
+    run.queue = SimpleNamespace(id="q", described=lambda *_: {})  # type: ignore[assignment]
+    run.book = book
+    await run._again(book.entries[1], verb)
+
+
+class TestAgain:
+    """A publish that is sent again: only an answer that says so breaks a promise."""
+
+    @pytest.mark.parametrize("verb", ["replay", "conflict"])
+    @pytest.mark.parametrize(
+        ("result", "status"),
+        [
+            (Result.NOT_SENT, 0),
+            (Result.UNKNOWN, 0),
+            (Result.REJECTED, 429),
+            (Result.UNKNOWN, 500),
+            (Result.REJECTED, 503),
+        ],
+    )
+    async def test_without_an_answer_nothing_is_proved(self, verb: str, result: Result, status: int) -> None:
+        await again(story(1), verb, answered(result, status))
+
+    @pytest.mark.parametrize(
+        ("verb", "result", "status", "root"),
+        [
+            ("replay", Result.OK, 201, "IDEM-1"),
+            ("replay", Result.REJECTED, 409, "IDEM-1"),
+            ("conflict", Result.OK, 201, "IDEM-3"),
+        ],
+    )
+    async def test_an_answer_may_break_a_promise(self, verb: str, result: Result, status: int, root: str) -> None:
+        with pytest.raises(Broken) as broken:
+            await again(story(1), verb, answered(result, status, "id-2"))
+        assert broken.value.root == root
+
+    async def test_a_key_may_be_forgotten_with_a_message_that_may_be_dead_by_now(self) -> None:
+        book = story(1)
+        claimed(book, 1.5, 1, hold_s=2)
+        book.entries[1].lapses = 1
+        await again(book, "replay", answered(Result.OK, 201, "id-2"))
 
 
 class TestBook:

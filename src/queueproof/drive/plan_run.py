@@ -218,7 +218,9 @@ class PlanRun:
         exchange = await self.case.send(wire.publish(self.scope, self.queue.id, sent), fields=described)
         entry.busy = False
         self.ran.story.append(f"{verb} m{entry.number}: {exchange.told()}")
-        if exchange.result is Result.UNKNOWN or exchange.status in UNAVAILABLE:
+        refused = exchange.result is Result.REJECTED and exchange.status != 429
+        entry.pass_time(exchange.ret_ns)
+        if not (exchange.ok or refused) or exchange.status in UNAVAILABLE or entry.states & ENDED:
             return
         seen = f"{exchange.told()}, id {wire.identity(exchange.data)}"
         evidence = (entry.message.publish.op, exchange.op)
