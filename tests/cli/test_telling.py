@@ -72,6 +72,7 @@ def test_completion_knows_the_commands(shell: str) -> None:
     assert "matrix" in done.stdout and "serve" not in done.stdout
 
 
-def test_completion_can_be_shown() -> None:
+def test_completion_can_be_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shellingham.detect_shell", lambda: ("bash", "/bin/bash"))  # none may have started this
     done = CliRunner().invoke(app, ["--show-completion", "bash"], prog_name="queueproof")
     assert done.exit_code == 0 and "_QUEUEPROOF_COMPLETE" in done.stdout
