@@ -91,13 +91,18 @@ def test_what_does_not_arrive_is_a_problem_of_the_run(
 
 def test_a_worker_that_vanishes_ends_the_run(serve: Make, load: Make) -> None:
     ours = load(serve(), stages=[{"rate": 60, "duration": 60}])
-    ours.swallow = lambda kind, data: data["index"] == 1
 
     def vanish() -> None:
         ours.workers["two"].stop()
         ours.coordinator.lost("two")
 
-    gevent.spawn_later(0.6, vanish)
+    def swallow(kind: str, data: dict[str, Any]) -> bool:
+        if data["index"] == 1 and kind == TICK and not gone:
+            gone.append(gevent.spawn(vanish))
+        return bool(data["index"] == 1 and kind != READY)
+
+    gone: list[Any] = []
+    ours.swallow = swallow
     told = ours.run("one", "two")
     assert any("worker 1 has vanished" in problem for problem in told["problems"])
 
@@ -109,7 +114,7 @@ def test_the_load_begins_when_the_slowest_worker_is_ready(serve: Make, load: Mak
 
     def receive(kind: str, data: dict[str, Any]) -> None:
         if kind == READY and data["index"] == 1:
-            gevent.spawn_later(0.6, made, kind, data)
+            gevent.spawn_later(2.0, made, kind, data)
         else:
             made(kind, data)
 
@@ -117,7 +122,7 @@ def test_the_load_begins_when_the_slowest_worker_is_ready(serve: Make, load: Mak
     told = ours.run("one", "two")
     assert told["problems"] == []
     assert told["load"]["sent"] == 60
-    assert told["load"]["lateness"]["max_us"] < 500_000
+    assert told["load"]["lateness"]["max_us"] < 1_900_000
 
 
 def test_a_worker_that_never_gets_ready_is_named(serve: Make, load: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +145,13 @@ def test_an_interruption_before_the_start_sends_nothing(serve: Make, load: Make)
 
 def test_an_interruption_stops_drains_and_tells(serve: Make, load: Make, tmp_path: Path) -> None:
     ours = load(serve(), stages=[{"rate": 60, "duration": 60}])
-    gevent.spawn_later(0.7, ours.coordinator.interrupt)
+
+    def receive(kind: str, data: dict[str, Any]) -> None:
+        made(kind, data)
+        if kind == TICK and data["counters"].get("publish.ok"):
+            gevent.spawn(ours.coordinator.interrupt)
+
+    made, ours.coordinator.receive = ours.coordinator.receive, receive
     told = ours.run("one")
     assert told["interrupted"]
     assert told["problems"] == []
