@@ -6,7 +6,7 @@ import time
 from queueproof.contract import wire
 from queueproof.drive.case import Case, proves
 from queueproof.drive.client import Exchange
-from queueproof.drive.optional import queue_with, try_publish
+from queueproof.drive.optional import answered, queue_with, try_publish
 from queueproof.drive.outcomes import Disturbed, NotSupported
 from queueproof.drive.queue import Queue
 
@@ -152,6 +152,47 @@ async def test_there_is_room_again(case: Case) -> None:
     await consume(queue, LIMIT)
     for _ in range(LIMIT):
         await room(case, queue)
+
+
+@proves("DEPTH-4")
+async def test_a_limit_is_raised(case: Case) -> None:
+    """DEPTH-4: Where `max_depth` can be raised, a full queue MUST take publishes up to the new limit, and refuse beyond
+    it.
+
+    From three to five by a PATCH whose effect the queue's row shows, on a full queue that refuses (the control); then
+    what was taken before and after comes, each once.
+    """
+    queue = await small(case)
+    await fill(queue)
+    full(case, await try_publish(queue, forbidden="DEPTH-2"))
+    raised = LIMIT + 2
+    patched = await answered(case, wire.update_queue(queue.scope, queue.id, {"max_depth": raised}))
+    if not patched.ok:
+        raise NotSupported(f"a queue's max_depth cannot be changed: {patched.told()}", evidence=(patched.op,))
+    row = await case.eventually(
+        lambda: answered(case, wire.read_queue(queue.scope, queue.id)), lambda read: max_depth(read) == raised
+    )
+    if max_depth(row) != raised:
+        raise NotSupported("the queue's row does not show the max_depth that was sent", evidence=(patched.op, row.op))
+    for _ in range(raised - LIMIT):
+        exchange = await case.eventually(
+            lambda: try_publish(queue, forbidden="DEPTH-2"), lambda answer: answer.ok or answer.code != wire.QUEUE_FULL
+        )
+        case.require(
+            exchange.ok,
+            "a publish was refused though max_depth had been raised",
+            expected="a 2xx answer",
+            seen=exchange.told(),
+            evidence=(patched, row, exchange),
+            liveness=exchange.code == wire.QUEUE_FULL,
+        )
+    full(case, await try_publish(queue, forbidden="DEPTH-2"), raised)
+    await consume(queue, raised)
+
+
+def max_depth(read: Exchange) -> object:
+    """The limit that a queue's row shows."""
+    return read.data.get("max_depth") if isinstance(read.data, dict) else None
 
 
 async def consume(queue: Queue, count: int) -> None:

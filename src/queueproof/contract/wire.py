@@ -211,6 +211,12 @@ def change_queue(scope: str, queue: str, verb: str) -> Request:
     return Request(verb=f"{verb}-queue", method="POST", path=path, body=b"{}", scope=scope, queue=queue)
 
 
+def update_queue(scope: str, queue: str, fields: Mapping[str, Any]) -> Request:
+    """Only what is sent should change (TS names what; the method and path are read from its family)."""
+    path = queue_path(scope, queue)
+    return Request(verb="update-queue", method="PATCH", path=path, body=encode(fields), scope=scope, queue=queue)
+
+
 def delete_scope(scope: str) -> Request:
     return Request(verb="delete-scope", method="DELETE", path=scope_path(scope), scope=scope)
 
