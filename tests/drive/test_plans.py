@@ -134,6 +134,18 @@ class TestBook:
         book.claimed(Claim(exchange=exchange(50, 4, 4.1, ok=False)), hold_s=2, alone=True)
         claimed(book, 9, 1, attempts=2)
 
+    def test_an_unanswered_claim_may_take_what_lapses_later(self) -> None:
+        book = story(1)
+        claimed(book, 5, 1, hold_s=2)
+        book.claimed(Claim(exchange=exchange(50, 5.5, 6, ok=False)), hold_s=2, alone=True)
+        claimed(book, 12, 1, attempts=3)
+
+    def test_an_unanswered_claim_may_take_what_is_delayed(self) -> None:
+        book = story(1)
+        book.entries[1].states = {"hidden", "pending"}
+        book.claimed(Claim(exchange=exchange(50, 4, 4.1, ok=False)), hold_s=2, alone=True)
+        claimed(book, 12, 1, attempts=2)
+
     def test_an_older_message_is_not_passed_over(self) -> None:
         assert root_of(story(1, 2), 5, 2) == "ORD-1"
 

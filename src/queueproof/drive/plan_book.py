@@ -124,13 +124,15 @@ class Book:
                 self._delivered(known, delivery, alone=alone)
 
     def _maybe_claimed(self, ret_ns: int, hold_s: float) -> None:
-        """A claim without an answer may hold whatever waited."""
+        """A claim without an answer may hold whatever waited, or take what waits later: it may still be under way."""
         self.unknown_claims += 1
         for entry in self.entries.values():
-            if "pending" in entry.states:
+            if entry.states <= {"done", "dead"}:
+                continue
+            if entry.states & {"pending", "hidden"}:
                 entry.states.add("held")
-                entry.over_ns = max(entry.over_ns, ret_ns + round(hold_s * S))
-                entry.attempts = (entry.attempts[0], entry.attempts[1] + 1)
+            entry.over_ns = max(entry.over_ns, ret_ns) + round(hold_s * S)
+            entry.attempts = (entry.attempts[0], entry.attempts[1] + 1)
 
     def _delivered(self, entry: Entry, delivery: Delivery, *, alone: bool) -> None:
         if "pending" not in entry.states and self._proven(entry, delivery, alone=alone):
