@@ -20,7 +20,13 @@ KINDS: dict[str, dict[str, Any]] = {
     "priorities": {"ordering": "priority"},
     "failures": {"ordering": "fifo", "max_retries": 2},
     "crowds": {"ordering": "fifo"},
+    "deadlines": {"ordering": "deadline"},
+    "limits": {"ordering": "priority", "max_retries": 2, "limited": True},  # as many places as the plan has messages
 }
+DELAYED, PAUSED = ("work", "pauses", "deadlines", "limits"), ("pauses", "deadlines")
+FAILING = ("failures", "limits")
+# Seconds between deadlines that lie far ahead: some of them alike as texts, or in the last digits of a number.
+DUE_S = (0, 1, 9, 10, 59, 60, 3600, 86_399, 864_000)
 SETTLES = ("complete", "release", "extend", "fail")
 
 
@@ -155,10 +161,12 @@ class _Ideal:
         number = self.published
         fields: dict[str, Any] = {"key": draw(st.booleans()), "labels": draw(st.booleans())}
         fields["kilobytes"] = draw(st.sampled_from((0, 0, 0, 0, 2, 9)))
-        if self.kind == "priorities":
+        if KINDS[self.kind]["ordering"] == "priority":
             fields["tier"] = draw(st.sampled_from(("normal", "normal", *TIERS)))
             fields["score"] = draw(st.sampled_from((0, 1, 499, 500, 501, 999, 1000)))
-        delay = draw(st.sampled_from(("", "", "", "", "short", "hour"))) if self.kind in ("work", "pauses") else ""
+        if self.kind == "deadlines":
+            fields["due_s"] = draw(st.sampled_from((None, *DUE_S)))
+        delay = draw(st.sampled_from(("", "", "", "", "short", "hour"))) if self.kind in DELAYED else ""
         if delay:
             fields["delay"] = delay
         else:
@@ -179,8 +187,8 @@ class _Ideal:
         verbs += ["claim"] * (4 if self.pending else 1)
         if self.held:
             verbs += ["complete", "release", "release", "extend", "extend"]
-            verbs += ["fail"] * (6 if self.kind == "failures" else 2)
-        if self.kind == "pauses" and not at_once:
+            verbs += ["fail"] * (6 if self.kind in FAILING else 2)
+        if self.kind in PAUSED and not at_once:
             verbs += ["resume"] * 3 if self.paused else ["pause"] * 2
         verb = draw(st.sampled_from(verbs))
         match verb:
