@@ -1,22 +1,27 @@
 """DLQ: several dead letters at once and of one key, what they keep, and where a released one goes."""
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from queueproof.contract import wire
-from queueproof.drive.burial import HOLD_S, REASON, Buried, all_buried, bury, graveyard, mortal_queue
+from queueproof.drive.burial import (
+    HOLD_S,
+    REASON,
+    all_buried,
+    bury,
+    claimed,
+    graveyard,
+    mortal_queue,
+    undisturbed,
+)
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.optional import answered
 from queueproof.drive.ordering import FRESH_NS
-from queueproof.drive.outcomes import UNDOCUMENTED, Blocked, Disturbed, NotSupported
+from queueproof.drive.outcomes import UNDOCUMENTED, Blocked, NotSupported
 from queueproof.drive.queue import BACKOFF_S
 from queueproof.evidence.digest import same_json
-from queueproof.evidence.operation import Result
 
-# A dead letter that claims bring at all comes by one of those of so many seconds.
-CLAIMED_WITHIN_S = 3.0
 # What a released dead letter would be seen in its old queue within, beyond the next message's delivery.
 HOME_S = 0.5
 
@@ -142,21 +147,3 @@ async def test_a_released_dead_letter_stays_one(case: Case) -> None:
             evidence=(message.publish, *buried.fails, released, case.exchanges[-1]),
             liveness=True,
         )
-
-
-async def claimed(case: Case, buried: Buried) -> str:
-    """The id under which a claim brought the dead letter; ends as not supported where none does."""
-    end = time.monotonic() + CLAIMED_WITHIN_S
-    while not buried.claimed and time.monotonic() < end:
-        await asyncio.sleep(buried.queue.pause_s(0.3))
-        buried.seen += await buried.letters.find_all(buried.message)
-    if not buried.claimed:
-        undisturbed(case, buried)
-        raise NotSupported("_dead_letter cannot be claimed from")
-    return wire.identity(buried.claimed[-1][0])
-
-
-def undisturbed(case: Case, buried: Buried) -> None:
-    """Starts the case anew where a claim of unknown result may hold the dead letter."""
-    if any(call.request.queue == buried.letters.id and call.result is Result.UNKNOWN for call in case.exchanges):
-        raise Disturbed("a claim whose answer was lost may hold the dead letter")
