@@ -2,11 +2,13 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 
 from queueproof.contract import wire
+from queueproof.drive.burial import bury_in, graveyard
 from queueproof.drive.case import Case, proves
 from queueproof.drive.client import Exchange
-from queueproof.drive.optional import queue_with, try_publish
+from queueproof.drive.optional import answered, queue_with, try_publish
 from queueproof.drive.outcomes import Disturbed, NotSupported
 from queueproof.drive.queue import Queue
 
@@ -154,6 +156,56 @@ async def test_there_is_room_again(case: Case) -> None:
         await room(case, queue)
 
 
+@proves("DEPTH-3")
+async def test_a_dead_letter_leaves_its_place(case: Case) -> None:
+    """DEPTH-3: After consuming (claim + complete) one message, one publish MUST succeed.
+
+    So it must after a message was moved to `_dead_letter`, where it is found: as many messages as there are places are
+    buried, one after the other, and then as many are taken.
+    """
+    scope = await case.own_scope()
+    limit = {"max_depth": LIMIT, "overflow_policy": "reject"}
+    queue = await queue_with(case, scope=scope, shown="max_retries", max_retries=1, **limit)
+    letters = await graveyard(case, scope)
+    for _ in range(LIMIT):
+        buried = await bury_in(case, queue, letters)
+    for _ in range(LIMIT):
+        await room(case, queue, "a message had been dead-lettered", [buried.message.publish, *buried.fails])
+
+
+@proves("DEPTH-3")
+async def test_a_raised_limit_makes_room(case: Case) -> None:
+    """DEPTH-3: After consuming (claim + complete) one message, one publish MUST succeed.
+
+    Nor may a publish be refused for want of room after `max_depth` was raised, which is the remedy that is advised: a
+    full queue for one is made one for six, if the path that is tried is there and the queue's row shows it then. Two
+    more are taken, and all three are handed out.
+    """
+    queue = await small(case, 1)
+    await fill(queue, 1)
+    full(case, await try_publish(queue, forbidden="DEPTH-2"), 1)
+    raised = await answered(case, limited_to(queue, 2 * LIMIT))
+    row = (await answered(case, wire.read_queue(queue.scope, queue.id))).data
+    if not raised.ok or not isinstance(row, dict) or row.get("max_depth") != 2 * LIMIT:
+        raise NotSupported(f"a queue's max_depth cannot be raised: {raised.told()}", evidence=(raised.op,))
+    for _ in range(LIMIT - 1):
+        await room(case, queue, "its row shows a higher max_depth", [raised])
+    doing = "a message was not handed out after max_depth was raised"
+    await queue.take(*queue.known, batch_size=LIMIT, timeout_s=HOLD_S, root="LOSS-1", doing=doing)
+
+
+def limited_to(queue: Queue, limit: int) -> wire.Request:
+    """A change of the queue's limit: that there is one is documented, its method and path are not."""
+    return wire.Request(
+        verb="change-queue",
+        method="PATCH",
+        path=wire.queue_path(queue.scope, queue.id),
+        body=wire.encode({"max_depth": limit}),
+        scope=queue.scope,
+        queue=queue.id,
+    )
+
+
 async def consume(queue: Queue, count: int) -> None:
     """Claims and completes so many messages of those that wait."""
     waiting = [message for message in queue.known if message not in queue.done]
@@ -162,16 +214,18 @@ async def consume(queue: Queue, count: int) -> None:
         await queue.complete(delivery)
 
 
-async def room(case: Case, queue: Queue) -> None:
-    """A publish is taken, at once or within the slack: what was consumed may be counted a little later."""
+async def room(
+    case: Case, queue: Queue, since: str = "a message had been consumed", evidence: Sequence[Exchange] = ()
+) -> None:
+    """A publish is taken, at once or within the slack: what has gone may be counted a little later."""
     exchange = await case.eventually(
         lambda: try_publish(queue, forbidden="DEPTH-2"), lambda answer: answer.ok or answer.code != wire.QUEUE_FULL
     )
     case.require(
         exchange.ok,
-        "a publish was refused though a message had been consumed",
+        f"a publish was refused though {since}",
         expected="a 2xx answer",
         seen=exchange.told(),
-        evidence=(*queue.done.values(), exchange)[-2:],
+        evidence=(*(evidence or list(queue.done.values())[-1:]), exchange),
         liveness=exchange.code == wire.QUEUE_FULL,
     )
