@@ -14,7 +14,7 @@ from queueproof.drive.optional import DeadLetters, change, dead_letter_queue
 from queueproof.drive.outcomes import UNDOCUMENTED, Blocked, Disturbed, Inconclusive, NotSupported
 from queueproof.drive.plan_audit import audit
 from queueproof.drive.plan_book import Book, Broken, Entry
-from queueproof.drive.plans import KINDS, Phase, Plan, Step
+from queueproof.drive.plans import AWAITED, KINDS, Phase, Plan, Step
 from queueproof.drive.queue import BACKOFF_S, EMPTY_IN_A_ROW, UNAVAILABLE, Queue
 from queueproof.evidence.operation import Result
 
@@ -285,11 +285,13 @@ class PlanRun:
     # ── between phases ────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _wait(self) -> None:
-        """Until every short hold is over, and a server's enforcer has had its second."""
-        over = [e.over_ns for e in self.book.entries.values() if "held" in e.states and self._is_short(e)]
+        """Until every short hold and delay is over, and a server's enforcer has had its second."""
+        due = [e.message.publish.ret_ns for e in self.book.entries.values() if {"hidden", "pending"} <= e.states]
+        over = [ret_ns + plan_fields.SHORT_DELAY_S * S for ret_ns in due if self.plan.kind in AWAITED]
+        over += [e.over_ns for e in self.book.entries.values() if "held" in e.states and self._is_short(e)]
         left = (max(over, default=0) - time.monotonic_ns()) / S
         if left > 0:
-            self.ran.story.append("wait until the short holds are over")
+            self.ran.story.append("wait until the short holds and delays are over")
             await asyncio.sleep(left + 0.2)
 
     def _is_short(self, entry: Entry) -> bool:

@@ -25,6 +25,7 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 DELAYED, PAUSED = ("work", "pauses", "deadlines", "limits"), ("pauses", "deadlines")
 FAILING = ("failures", "limits")
+AWAITED = ("deadlines", "limits")  # where what was delayed is settled as well, once it is due
 # Seconds between deadlines that lie far ahead: some of them alike as texts, or in the last digits of a number.
 DUE_S = (0, 1, 9, 10, 59, 60, 3600, 86_399, 864_000)
 SETTLES = ("complete", "release", "extend", "fail")
@@ -153,6 +154,7 @@ class _Ideal:
     pending: list[int] = field(default_factory=list)
     held: dict[int, bool] = field(default_factory=dict)  # message: whether its hold is long
     keyed: list[int] = field(default_factory=list)
+    late: list[int] = field(default_factory=list)  # what is delayed for so short that it is due in the next phase
 
     def publish(self, draw: "DrawFn") -> Step:
         from hypothesis import strategies as st
@@ -169,6 +171,7 @@ class _Ideal:
         delay = draw(st.sampled_from(("", "", "", "", "short", "hour"))) if self.kind in DELAYED else ""
         if delay:
             fields["delay"] = delay
+            self.late += [number] if delay == "short" and self.kind in AWAITED else []
         else:
             self.pending.append(number)
         fields["ttl"] = draw(st.sampled_from((0, 0, 0, 3600)))
@@ -227,6 +230,7 @@ class _Ideal:
     def lapse(self) -> None:
         """The end of a phase: what was held shortly waits again."""
         back = [message for message, long in self.held.items() if not long]
-        self.pending = sorted([*back, *self.pending])
+        self.pending = sorted([*back, *self.pending, *self.late])
+        self.late = []
         for message in back:
             del self.held[message]
