@@ -1,12 +1,14 @@
 """AUTH: what another tenant's key must not change, and what a consumer's key is given."""
 
 import asyncio
+import json
 import time
 
 from queueproof.contract import wire
 from queueproof.drive.asking import ask
 from queueproof.drive.case import QUICKSTART_QUEUE, Case, proves
 from queueproof.drive.client import Exchange
+from queueproof.drive.deeds import deeds, no_key_was_idle, succeeds, working_keys
 from queueproof.drive.outcomes import Disturbed, Inconclusive
 from queueproof.drive.queue import Message, Queue
 from queueproof.evidence.operation import Result
@@ -165,3 +167,31 @@ async def test_a_consumer_gets_what_others_published(case: Case) -> None:
         evidence=(message.publish, claim, control.claim),
         liveness=True,
     )
+
+
+@proves("AUTH-8")
+async def test_a_right_is_enough(case: Case) -> None:
+    """AUTH-8: A key with an endpoint's right SHOULD need no other right there.
+
+    Each key that was given, and that works on one endpoint of its right, on all others of it. Where it is refused for
+    want of a right, the same request succeeds with all rights (the control).
+    """
+    queue = await case.queue(scope=await case.own_scope())
+    names, idle = await working_keys(case, await case.queue(scope=queue.scope))
+    for deed in await deeds(case, queue):
+        if deed.right not in names:
+            continue
+        exchange = await ask(case, deed.request, key=case.key(deed.right), fields=deed.fields)
+        if exchange.ok and deed.request.verb == "create-scope":
+            slug = json.loads(deed.request.body or b"{}")["slug"]
+            case.world.ledger.created(slug, wire.identity(exchange.data))
+        denied = (exchange.status, exchange.code) == (403, "AUTHZ_PERMISSION_DENIED")
+        if denied and await succeeds(case, deed) is not None:
+            case.refuse(
+                "AUTH-8",
+                f"{deed.name} was refused to a key with scaiqueue:{deed.right}",
+                expected="a 2xx answer: each endpoint demands one right",
+                seen=exchange.told(),
+                evidence=(exchange, case.exchanges[-1]),
+            )
+    no_key_was_idle(idle)

@@ -6,17 +6,24 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from queueproof.contract import wire
-from queueproof.drive.burial import HOLD_S, REASON, Buried, all_buried, bury, graveyard, mortal_queue
+from queueproof.drive.burial import (
+    HOLD_S,
+    REASON,
+    all_buried,
+    bury,
+    claimed,
+    graveyard,
+    mortal_queue,
+    undisturbed,
+)
 from queueproof.drive.case import Case, proves, spell
-from queueproof.drive.optional import answered
+from queueproof.drive.optional import answered, queue_with
 from queueproof.drive.ordering import FRESH_NS
-from queueproof.drive.outcomes import UNDOCUMENTED, Blocked, Disturbed, NotSupported
+from queueproof.drive.outcomes import UNDOCUMENTED, Blocked, NotSupported
 from queueproof.drive.queue import BACKOFF_S
 from queueproof.evidence.digest import same_json
-from queueproof.evidence.operation import Result
 
-# A dead letter that claims bring at all comes by one of those of so many seconds.
-CLAIMED_WITHIN_S = 3.0
+S = 1_000_000_000  # ns
 # What a released dead letter would be seen in its old queue within, beyond the next message's delivery.
 HOME_S = 0.5
 
@@ -144,19 +151,32 @@ async def test_a_released_dead_letter_stays_one(case: Case) -> None:
         )
 
 
-async def claimed(case: Case, buried: Buried) -> str:
-    """The id under which a claim brought the dead letter; ends as not supported where none does."""
-    end = time.monotonic() + CLAIMED_WITHIN_S
-    while not buried.claimed and time.monotonic() < end:
-        await asyncio.sleep(buried.queue.pause_s(0.3))
-        buried.seen += await buried.letters.find_all(buried.message)
-    if not buried.claimed:
-        undisturbed(case, buried)
-        raise NotSupported("_dead_letter cannot be claimed from")
-    return wire.identity(buried.claimed[-1][0])
+# So long after its failure a message is looked for at least, beyond the time that its twin takes.
+RETURNS_WITHIN_S = 4.0
 
 
-def undisturbed(case: Case, buried: Buried) -> None:
-    """Starts the case anew where a claim of unknown result may hold the dead letter."""
-    if any(call.request.queue == buried.letters.id and call.result is Result.UNKNOWN for call in case.exchanges):
-        raise Disturbed("a claim whose answer was lost may hold the dead letter")
+@proves("DLQ-1")
+async def test_no_retries_are_none(case: Case) -> None:
+    """DLQ-1: Fail with `attempts >= max_retries` MUST leave nothing claimable in the source queue for that message.
+
+    With `max_retries` 0, where the queue's row shows it: the first failure is the last, by any count. A message of a
+    queue that allows more is failed at the same moment, and claims go on until it is back (the control), and for a
+    while longer; a message that is published then is claimed.
+    """
+    queue = await queue_with(case, scope=await case.own_scope(), shown="max_retries", max_retries=0)
+    other = await case.lasting_queue()
+    message, twin = await queue.publish(), await other.publish()
+    held = [await queue.take_one(message, timeout_s=HOLD_S), await other.take_one(twin, timeout_s=HOLD_S)]
+    failed = await queue.act("fail", held[0], root="FAIL-1", reason=REASON)
+    await other.act("fail", held[1], root="FAIL-1", reason=REASON)
+    await other.take_one(twin, timeout_s=HOLD_S, root="FAIL-1", within_s=BACKOFF_S)
+    await asyncio.sleep(max(0.0, (failed.ret_ns - time.monotonic_ns()) / S + RETURNS_WITHIN_S))
+    found = await queue.take(await queue.publish(), batch_size=2, timeout_s=HOLD_S)
+    for delivery in found:
+        case.require(
+            delivery.message is not message,
+            "a message that has failed was handed out again by a queue of max_retries 0",
+            expected=f"nothing of {message.id}",
+            seen=f"a delivery, attempts {spell(delivery.attempts)}",
+            evidence=(message.publish, held[0].claim, failed, delivery.claim),
+        )

@@ -2,8 +2,10 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 
 from queueproof.contract import wire
+from queueproof.drive.burial import bury_in, graveyard
 from queueproof.drive.case import Case, proves
 from queueproof.drive.client import Exchange
 from queueproof.drive.optional import answered, queue_with, try_publish
@@ -154,6 +156,23 @@ async def test_there_is_room_again(case: Case) -> None:
         await room(case, queue)
 
 
+@proves("DEPTH-3")
+async def test_a_dead_letter_leaves_its_place(case: Case) -> None:
+    """DEPTH-3: After consuming (claim + complete) one message, one publish MUST succeed.
+
+    So it must after a message was moved to `_dead_letter`, where it is found: as many messages as there are places are
+    buried, one after the other, and then as many are taken.
+    """
+    scope = await case.own_scope()
+    limit = {"max_depth": LIMIT, "overflow_policy": "reject"}
+    queue = await queue_with(case, scope=scope, shown="max_retries", max_retries=1, **limit)
+    letters = await graveyard(case, scope)
+    for _ in range(LIMIT):
+        buried = await bury_in(case, queue, letters)
+    for _ in range(LIMIT):
+        await room(case, queue, "a message had been dead-lettered", [buried.message.publish, *buried.fails])
+
+
 @proves("DEPTH-4")
 async def test_a_limit_is_raised(case: Case) -> None:
     """DEPTH-4: Where `max_depth` can be raised, a full queue MUST take publishes up to the new limit, and refuse beyond
@@ -203,16 +222,18 @@ async def consume(queue: Queue, count: int) -> None:
         await queue.complete(delivery)
 
 
-async def room(case: Case, queue: Queue) -> None:
-    """A publish is taken, at once or within the slack: what was consumed may be counted a little later."""
+async def room(
+    case: Case, queue: Queue, since: str = "a message had been consumed", evidence: Sequence[Exchange] = ()
+) -> None:
+    """A publish is taken, at once or within the slack: what has gone may be counted a little later."""
     exchange = await case.eventually(
         lambda: try_publish(queue, forbidden="DEPTH-2"), lambda answer: answer.ok or answer.code != wire.QUEUE_FULL
     )
     case.require(
         exchange.ok,
-        "a publish was refused though a message had been consumed",
+        f"a publish was refused though {since}",
         expected="a 2xx answer",
         seen=exchange.told(),
-        evidence=(*queue.done.values(), exchange)[-2:],
+        evidence=(*(evidence or list(queue.done.values())[-1:]), exchange),
         liveness=exchange.code == wire.QUEUE_FULL,
     )

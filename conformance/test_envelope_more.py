@@ -1,6 +1,6 @@
 """ENV: what errors say besides their code, and that they are the caller's."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from queueproof.contract import wire
@@ -192,3 +192,56 @@ async def publish_again(queue: Queue) -> Exchange:
     if queue.case.world.dialect.publish_key_needed:
         sent["idempotency_key"] = token
     return await ask(queue.case, wire.publish(queue.scope, queue.id, sent), fields=queue.described(token, sent))
+
+
+HOLD_S = 60
+LONG_ID = 32  # of so many characters no two ids are alike by chance in all but one
+
+
+@proves("ENV-7")
+async def test_what_does_not_exist_breaks_nothing(case: Case) -> None:
+    """ENV-7: A request that names a scope, queue or message that does not exist SHOULD NOT be answered 500.
+
+    Every documented verb, and those that settle or read a message, with the id of something else made longer, and,
+    where ids are so long that no other one is met by chance, with its last character changed. The message is then
+    completed under its own id (the control).
+    """
+    queue = await case.queue()
+    message = await queue.publish()
+    held = await queue.take_one(message, timeout_s=HOLD_S + case.world.room_s(20))
+    for request in lost(case, queue, message.id):
+        exchange = await ask(case, request)
+        case.require(
+            exchange.status != 500,
+            f"{request.verb} of what does not exist was answered {exchange.told()}",
+            expected="a 4xx answer",
+            seen=exchange.told(),
+            evidence=(exchange,),
+        )
+    await queue.complete(held)
+
+
+def lost(case: Case, queue: Queue, message: str) -> Iterator[wire.Request]:
+    """Requests that lead nowhere."""
+    sent = {"type": "qp.case", "body": {"qp": ""}, "idempotency_key": case.world.token()}
+    for scope in nowhere(queue.scope):
+        yield wire.read_scope(scope)
+        yield wire.claim(scope, queue.id, batch_size=1, visibility_timeout_s=5)
+        yield wire.complete(scope, message)
+    for place in nowhere(queue.id):
+        yield wire.read_queue(queue.scope, place)
+        yield wire.list_queue_messages(queue.scope, place)
+        yield wire.publish(queue.scope, place, sent)
+        yield wire.claim(queue.scope, place, batch_size=1, visibility_timeout_s=5)
+    for other in nowhere(message):
+        yield wire.read_message(queue.scope, other)
+        yield wire.complete(queue.scope, other)
+        yield wire.fail(queue.scope, other, reason="queueproof")
+        yield wire.release(queue.scope, other)
+        yield wire.extend(queue.scope, other, visibility_timeout_s=HOLD_S)
+
+
+def nowhere(known: str) -> list[str]:
+    """Ids that nothing has: one of another form, and, where chance meets no other, one of the same."""
+    alike = known[:-1] + ("1" if known[-1] != "1" else "2")
+    return [f"{known}.none", *([alike] if len(known) >= LONG_ID else [])]

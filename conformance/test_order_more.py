@@ -1,14 +1,17 @@
 """ORD: deadlines, tiers, and what leaves an order alone."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 from queueproof.contract import wire
 from queueproof.drive.case import Case, proves
 from queueproof.drive.optional import publish_with
 from queueproof.drive.ordering import APART_S, in_order, ranked, spaced
-from queueproof.drive.queue import Message
+from queueproof.drive.outcomes import NotSupported
+from queueproof.drive.queue import Message, Queue
 
 HOLD_S = 60
 
@@ -193,3 +196,55 @@ async def test_a_tier_outranks_no_deadline(case: Case) -> None:
     found = await queue.take(*messages, timeout_s=HOLD_S)
     earliest_first = sorted(messages, key=lambda message: str(message.fields["deadline"]))
     in_order(case, queue, found, earliest_first, "of earlier deadline", label=lambda m: str(m.fields["deadline"]))
+
+
+# Long enough that a few publishes lie before its end.
+DELAY_S = 2.0
+
+
+async def due_together(case: Case, queue: Queue, fields: Sequence[dict[str, Any]]) -> list[Message]:
+    """Messages that are delayed until one moment, when by any reading of the server's clock all of them can be claimed.
+
+    Ends as not supported where they cannot be delayed, or where requests are counted: meanwhile they would age.
+    """
+    moment = case.world.moment(DELAY_S)
+    if moment is None or case.world.thrift:
+        raise NotSupported("the server's clock may be another one, or it counts requests: a delay is not waited for")
+    due = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    ahead_s = (moment - datetime.now(UTC)).total_seconds() - DELAY_S
+    end_s = time.monotonic() + DELAY_S + 2 * max(0.0, ahead_s) + case.world.bound_s
+    messages = [await publish_with(queue, delay_until=due, **more) for more in fields]
+    await asyncio.sleep(max(0.0, end_s - time.monotonic()))
+    return messages
+
+
+@proves("ORD-3")
+async def test_scores_outlast_a_delay(case: Case) -> None:
+    """ORD-3: `priority`: within one tier, higher `score` MUST be claimed first.
+
+    Of messages that were delayed, all until one moment, and can be claimed since: one at a time.
+    """
+    queue = await case.queue(ordering="priority", root="QUEUE-3")
+    queue.ordering = ""  # what is delayed is not timed: this case alone judges it
+    scores = (200, 800, 400, 600)
+    fields = [{"priority": {"tier": "normal", "score": score}} for score in scores]
+    messages = await due_together(case, queue, fields)
+    found = await queue.take(*messages, timeout_s=HOLD_S, root="CLAIM-8")
+    best_first = sorted(messages, key=lambda message: -int(message.fields["priority"]["score"]))
+    in_order(case, queue, found, best_first, "of higher score, delayed like it", ages=True, liveness=True)
+
+
+@proves("ORD-2")
+async def test_deadlines_outlast_a_delay(case: Case) -> None:
+    """ORD-2: `deadline`: earlier `deadline` MUST be claimed first, whatever the publish order.
+
+    Of messages that were delayed, all until one moment, and can be claimed since: one at a time.
+    """
+    queue = await case.queue(ordering="deadline", root="QUEUE-3")
+    base = datetime.now(UTC) + timedelta(hours=30)
+    moments = [base + timedelta(hours=place) for place in (2, 0, 3, 1)]
+    fields = [{"deadline": moment.isoformat(timespec="seconds").replace("+00:00", "Z")} for moment in moments]
+    messages = await due_together(case, queue, fields)
+    found = await queue.take(*messages, timeout_s=HOLD_S, root="CLAIM-8")
+    earliest_first = sorted(messages, key=lambda message: str(message.fields["deadline"]))
+    in_order(case, queue, found, earliest_first, "of earlier deadline, delayed like it", liveness=True)

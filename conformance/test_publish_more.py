@@ -2,13 +2,16 @@
 
 import asyncio
 import uuid
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from queueproof.contract import wire
 from queueproof.drive.asking import ask, listed
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.client import Exchange
-from queueproof.drive.outcomes import Blocked, Disturbed, NotSupported
+from queueproof.drive.optional import tolerated
+from queueproof.drive.outcomes import UNDOCUMENTED, Blocked, Disturbed, NotSupported
 from queueproof.drive.queue import Message, Queue
 
 HOLD_S = 60
@@ -262,3 +265,68 @@ async def test_priorities_have_bounds(case: Case) -> None:
             seen=exchange.told(),
             evidence=(exchange,),
         )
+
+
+LATER = timedelta(hours=30)
+# The one field more that each message is published with: a server may take none of them.
+MORE: tuple[dict[str, Any], ...] = ({}, {"ttl_seconds": 86_400}, {"deadline": LATER}, {"delay_until": LATER})
+MOMENTS_APART_S = 1.0
+
+
+@proves("PUB-10")
+async def test_a_row_shows_what_was_published(case: Case) -> None:
+    """PUB-10: What a message's row shows of its publish SHOULD be what was published.
+
+    Type, priority, correlation_id and idempotency key of a message, and a lifetime, a deadline and a delay of one each,
+    under the names that pages give them. What a row leaves out or shows as null is passed over.
+    """
+    queue = await case.queue()
+    for more in MORE:
+        moment = (datetime.now(UTC) + LATER).isoformat(timespec="seconds").replace("+00:00", "Z")
+        sent = {name: moment if value is LATER else value for name, value in more.items()}
+        with tolerated():
+            message = await queue.publish(
+                root=UNDOCUMENTED if more else "PUB-1",
+                type="qp.row",
+                priority={"tier": "high", "score": 321},
+                idempotency_key=case.world.token(),
+                **sent,
+            )
+            await case.eventually(partial(unlike, queue, message), lambda wrong: wrong is None)
+            wrong = await unlike(queue, message)
+            case.require(
+                wrong is None,
+                f"a row shows another {wrong[0]} than was published" if wrong else "",
+                expected=spell(wrong[1]) if wrong else "",
+                seen=wrong[2] if wrong else "",
+                evidence=(message.publish, case.exchanges[-1]),
+            )
+
+
+async def unlike(queue: Queue, message: Message) -> tuple[str, Any, Any] | None:
+    """What the message's row shows otherwise than it was published: its name, what was sent, what is shown."""
+    row, sent = await queue.read(message), message.fields
+    tier, score = wire.priority(row)
+    shown = {
+        "type": (sent["type"], wire.message_type(row)),
+        "priority tier": (sent["priority"]["tier"], tier),
+        "priority score": (sent["priority"]["score"], score),
+        **{name: (sent.get(name), row.get(name)) for name in ("correlation_id", "idempotency_key", "ttl_seconds")},
+        **{name: (instant(sent.get(name)), instant(row.get(name))) for name in ("deadline", "delay_until")},
+    }
+    for name, (before, after) in shown.items():
+        if before is None or after is None or after is wire.ABSENT:
+            continue
+        near = isinstance(before, datetime) and abs((after - before).total_seconds()) <= MOMENTS_APART_S
+        if not near and before != after:
+            return name, str(before), str(after)
+    return None
+
+
+def instant(value: Any) -> datetime | None:
+    """A moment that names its zone; None for any other spelling."""
+    try:
+        found = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None
+    return found if found.tzinfo else None

@@ -1,9 +1,12 @@
-"""QUEUE: orderings that are none, a depth of zero, slugs that are taken, and lists with a limit."""
+"""QUEUE: orderings that are none, a depth of zero, slugs that are taken, lists with a limit, and the state shown."""
+
+from collections.abc import Callable
 
 from queueproof.contract import wire
 from queueproof.drive.asking import ask
-from queueproof.drive.case import QUICKSTART_QUEUE, Case, proves
+from queueproof.drive.case import QUICKSTART_QUEUE, Case, proves, spell
 from queueproof.drive.outcomes import NotSupported
+from queueproof.drive.queue import Queue
 
 HOLD_S = 30
 MESSAGES = 12
@@ -87,4 +90,46 @@ async def test_a_list_keeps_to_its_limit(case: Case) -> None:
         expected=f"at most {LIMIT} messages",
         seen=f"{len(rows)} messages",
         evidence=(messages[-1].publish, exchange),
+    )
+
+
+CLOSED = {"pause": "paused", "drain": "draining", "archive": "archived"}
+
+
+@proves("QUEUE-8")
+async def test_a_queue_shows_its_state(case: Case) -> None:
+    """QUEUE-8: `GET /scopes/{scope_id}/queues/{queue_id}` MUST return the queue with its state.
+
+    Of a new queue; and, where it can be paused, drained or archived while a message waits in it, the name of that
+    state, which it has no longer after a resume that is acknowledged.
+    """
+    for verb, name in CLOSED.items():
+        queue = await case.queue()
+        queue.unmodelled = True  # closed: this case alone judges it
+        await queue.publish()
+        await shown(case, queue, lambda state: bool(state) and state not in CLOSED.values(), "none of a closed queue")
+        moved = await ask(case, wire.change_queue(queue.scope, queue.id, verb))
+        if not moved.ok:
+            continue  # the path is not documented
+        await shown(case, queue, {name}.__contains__, f"{name}, after its {verb}")
+        if verb == "pause" and (await ask(case, wire.change_queue(queue.scope, queue.id, "resume"))).ok:
+            await shown(case, queue, lambda state: bool(state) and state != "paused", "another after its resume")
+
+
+async def shown(case: Case, queue: Queue, accept: Callable[[str], bool], wanted: str) -> None:
+    """Ends the case unless the queue's row shows such a state, once it had its time."""
+    exchange = await case.eventually(
+        lambda: ask(case, wire.read_queue(queue.scope, queue.id)),
+        lambda read: read.unsupported or (read.ok and accept(wire.state(read.data))),
+    )
+    if exchange.unsupported:
+        raise NotSupported(f"reading a queue is answered {exchange.told()}", evidence=(exchange.op,))
+    same = exchange.ok and wire.identity(exchange.data) == queue.id
+    case.require(
+        same and accept(wire.state(exchange.data)),
+        "a queue does not show its state",
+        expected=f"id {queue.id}, and a state: {wanted}",
+        seen=spell(exchange.data) if exchange.ok else exchange.told(),
+        evidence=(queue.created, exchange),
+        liveness=True,
     )

@@ -21,9 +21,9 @@ def exchange(op: int, inv_s: float, ret_s: float, *, ok: bool = True) -> Any:
     return SimpleNamespace(op=op, inv_ns=round(inv_s * S), ret_ns=round(ret_s * S), ok=ok)
 
 
-def story(*numbers: int, fifo: bool = True, cap: int = 0) -> Book:
+def story(*numbers: int, cap: int = 0, ordering: str = "fifo") -> Book:
     """A book with these messages, published one after the other at 1, 2, 3 s."""
-    book = Book(fifo=fifo, cap=cap)
+    book = Book(ordering=ordering, cap=cap)
     for number in numbers:
         publish = exchange(number, number, number + 0.1)
         body = {"n": number}
@@ -194,8 +194,36 @@ class TestBook:
         book.claimed(Claim(exchange=exchange(50, 4, 4.1, ok=False)), hold_s=2, alone=True)
         claimed(book, 9, 1, attempts=2)
 
+    def test_an_unanswered_claim_may_take_what_lapses_later(self) -> None:
+        book = story(1)
+        claimed(book, 5, 1, hold_s=2)
+        book.claimed(Claim(exchange=exchange(50, 5.5, 6, ok=False)), hold_s=2, alone=True)
+        claimed(book, 12, 1, attempts=3)
+
+    def test_an_unanswered_claim_may_take_what_is_delayed(self) -> None:
+        book = story(1)
+        book.entries[1].states = {"hidden", "pending"}
+        book.claimed(Claim(exchange=exchange(50, 4, 4.1, ok=False)), hold_s=2, alone=True)
+        claimed(book, 12, 1, attempts=2)
+
     def test_an_older_message_is_not_passed_over(self) -> None:
         assert root_of(story(1, 2), 5, 2) == "ORD-1"
+
+    def test_an_earlier_deadline_is_not_passed_over(self) -> None:
+        book = story(1, 2, ordering="deadline")
+        book.entries[1].rank, book.entries[2].rank = (0, 60, 1), (0, 59, 2)
+        assert root_of(book, 5, 1) == "ORD-2"
+
+    def test_without_a_deadline_any_place_will_do(self) -> None:
+        for number in (1, 2):
+            book = story(1, 2, ordering="deadline")
+            book.entries[1].rank, book.entries[2].rank = (), (0, 59, 2)
+            claimed(book, 5, number)
+
+    def test_equal_deadlines_are_not_compared(self) -> None:
+        book = story(1, 2, ordering="deadline")
+        book.entries[1].rank, book.entries[2].rank = (0, 60, 1), (0, 60, 2)
+        claimed(book, 5, 2)
 
     def test_what_may_share_a_time_stamp_may_change_places(self) -> None:
         book = story(1, 2)

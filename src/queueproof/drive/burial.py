@@ -19,6 +19,8 @@ HOLD_S = 60
 REASON = "queueproof: the last failure, é😀"
 # One page allows one delivery more than `max_retries` says.
 MOST_DELIVERIES = 2
+# A dead letter that claims bring at all comes by one of those of so many seconds.
+CLAIMED_WITHIN_S = 3.0
 
 
 async def mortal_queue(case: Case, scope: str) -> Queue:
@@ -26,12 +28,12 @@ async def mortal_queue(case: Case, scope: str) -> Queue:
     return await queue_with(case, scope=scope, shown="max_retries", max_retries=1)
 
 
-async def graveyard(case: Case, scope: str) -> DeadLetters:
-    """The scope's dead letters; ends as not supported where no list shows their queue."""
+async def graveyard(case: Case, scope: str, *, hold_s: int = HOLD_S) -> DeadLetters:
+    """The scope's dead letters, claimed for so long; ends as not supported where no list shows their queue."""
     found = await dead_letter_queue(case, scope)
     if not found:
         raise NotSupported("the list of queues shows no _dead_letter", lacks=("dead-letter",))
-    return DeadLetters(case, scope, found, hold_s=HOLD_S)
+    return DeadLetters(case, scope, found, hold_s=hold_s)
 
 
 # ── one message ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -54,11 +56,18 @@ class Buried:
         return [(item, exchange) for item, exchange in self.seen if exchange.request.verb == "claim"]
 
 
-async def bury(case: Case, **fields: Any) -> Buried:
-    """Fails a message until `_dead_letter` shows it; ends as not supported where it never does."""
+async def bury(case: Case, *, letters_hold_s: int = HOLD_S, **fields: Any) -> Buried:
+    """Fails a message until `_dead_letter` shows it; ends as not supported where it never does.
+
+    `letters_hold_s`: for how long the claims that look for it there hold it.
+    """
     scope = await case.own_scope()
     queue = await mortal_queue(case, scope)
-    letters = await graveyard(case, scope)
+    return await bury_in(case, queue, await graveyard(case, scope, hold_s=letters_hold_s), **fields)
+
+
+async def bury_in(case: Case, queue: Queue, letters: DeadLetters, **fields: Any) -> Buried:
+    """The same for a queue and dead letters that there are."""
     message = await queue.publish(**fields)
     held = await queue.take_one(message, timeout_s=HOLD_S)
     fails = [await queue.act("fail", held, root="FAIL-1", reason=REASON)]
@@ -74,6 +83,24 @@ async def bury(case: Case, **fields: Any) -> Buried:
     if queue.unsettled:
         raise Disturbed("a call of unknown result may have left another message")
     return Buried(queue=queue, message=message, held=held, fails=fails, letters=letters, seen=seen)
+
+
+async def claimed(case: Case, buried: Buried) -> str:
+    """The id under which a claim brought the dead letter; ends as not supported where none does."""
+    end = time.monotonic() + CLAIMED_WITHIN_S
+    while not buried.claimed and time.monotonic() < end:
+        await asyncio.sleep(buried.queue.pause_s(0.3))
+        buried.seen += await buried.letters.find_all(buried.message)
+    if not buried.claimed:
+        undisturbed(case, buried)
+        raise NotSupported("_dead_letter cannot be claimed from")
+    return wire.identity(buried.claimed[-1][0])
+
+
+def undisturbed(case: Case, buried: Buried) -> None:
+    """Starts the case anew where a claim of unknown result may hold the dead letter."""
+    if any(call.request.queue == buried.letters.id and call.result is Result.UNKNOWN for call in case.exchanges):
+        raise Disturbed("a claim whose answer was lost may hold the dead letter")
 
 
 # ── several messages ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -45,12 +45,14 @@ def in_order(
     label: Callable[[Message], str] = lambda message: message.token.rpartition(".")[2],
     places: Mapping[Message, int] | None = None,
     ages: bool = False,
+    liveness: bool = False,
 ) -> None:
     """Ends the case as violated when a claim brought a message while a better one was there, and not yet delivered.
 
     `places`: where each message belongs (default: its number in `best_first`); those of one place are not compared, nor
     those of one answer, nor redeliveries. A claim of unknown result may have held a better one: the case starts anew.
     So it does, with `ages`, where the message that came first had waited for long: it may have been raised by its age.
+    `liveness`: the better one may have come late, so that one observation proves nothing.
     """
     if queue.unsure_until_ns:
         raise Disturbed("a claim of unknown result may have held a message")
@@ -75,6 +77,7 @@ def in_order(
                 seen=f"in the order {' '.join(label(message) for message in firsts)}",
                 proof=f"the claim of {label(early.message)} returned before that of {label(late.message)} was sent",
                 evidence=(late.message.publish, early.message.publish, early.claim, late.claim),
+                liveness=liveness,
             )
 
 

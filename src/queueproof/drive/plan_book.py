@@ -50,7 +50,7 @@ class Entry:
 
     number: int
     message: Message
-    rank: Any  # its place in the queue's order: the smaller goes first
+    rank: tuple[float, ...]  # its place in the queue's order: the smaller goes first; () where none is documented
     states: set[str]
     labelled: bool = False
     keyed: bool = False
@@ -62,6 +62,7 @@ class Entry:
     attempts: tuple[int, int] = (1, 1)  # what the next delivery may say
     returned_by: str = ""  # what gave it back last: lapse, fail, release
     optional: bool = False  # what gave it back may keep it for as long as the server likes
+    traced: bool = False  # its row showed its correlation_id
     busy: bool = False  # a call about it is under way
     evidence: list[int] = field(default_factory=list)
 
@@ -88,11 +89,15 @@ class Entry:
 class Book:
     """All messages of one plan's queue, and what may be true of them."""
 
-    fifo: bool
+    ordering: str = "fifo"
     cap: int = 0  # the queue's max_retries, where it is known
     entries: dict[int, Entry] = field(default_factory=dict)
     unknown_claims: int = 0
     paused_ns: int = 0  # since then nothing may be handed out; 0 while it may
+
+    @property
+    def fifo(self) -> bool:
+        return self.ordering == "fifo"
 
     def of(self, message: Message) -> Entry | None:
         return next((e for e in self.entries.values() if e.message.id == message.id), None)
@@ -124,13 +129,15 @@ class Book:
                 self._delivered(known, delivery, alone=alone)
 
     def _maybe_claimed(self, ret_ns: int, hold_s: float) -> None:
-        """A claim without an answer may hold whatever waited."""
+        """A claim without an answer may hold whatever waited, or take what waits later: it may still be under way."""
         self.unknown_claims += 1
         for entry in self.entries.values():
-            if "pending" in entry.states:
+            if entry.states <= {"done", "dead"}:
+                continue
+            if entry.states & {"pending", "hidden"}:
                 entry.states.add("held")
-                entry.over_ns = max(entry.over_ns, ret_ns + round(hold_s * S))
-                entry.attempts = (entry.attempts[0], entry.attempts[1] + 1)
+            entry.over_ns = max(entry.over_ns, ret_ns) + round(hold_s * S)
+            entry.attempts = (entry.attempts[0], entry.attempts[1] + 1)
 
     def _delivered(self, entry: Entry, delivery: Delivery, *, alone: bool) -> None:
         if "pending" not in entry.states and self._proven(entry, delivery, alone=alone):
@@ -215,8 +222,9 @@ class Book:
         for first in firsts:
             for passed in waiting:
                 if first.deliveries == 0 and passed.rank < first.rank and self._comparable(passed, first):
+                    tier = "ORD-3" if passed.rank[0] == first.rank[0] else "ORD-4"
                     raise Broken(
-                        "ORD-1" if self.fifo else "ORD-3" if passed.rank[0] == first.rank[0] else "ORD-4",
+                        {"fifo": "ORD-1", "deadline": "ORD-2"}.get(self.ordering, tier),
                         f"{first.name} was handed out before {passed.name}",
                         expected=f"{passed.name} first",
                         seen=f"{first.name}, while {passed.name} had been waiting",
@@ -226,6 +234,8 @@ class Book:
 
     def _comparable(self, passed: Entry, first: Entry) -> bool:
         """Whether the order of the two is certain: fifo by publishes one after the other, else by unequal rank."""
+        if not (passed.rank and first.rank):
+            return False
         if self.fifo:
             return passed.message.publish.ret_ns + FIFO_GATE_NS < first.message.publish.inv_ns
         return bool(passed.rank[:2] != first.rank[:2]) and "delay_until" not in first.message.fields

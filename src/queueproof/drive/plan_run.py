@@ -7,22 +7,18 @@ from functools import partial
 from typing import Any
 
 from queueproof.contract import wire
+from queueproof.drive import plan_fields
 from queueproof.drive.case import Case
-from queueproof.drive.client import Exchange
-from queueproof.drive.delivery import S
+from queueproof.drive.delivery import Message, S
 from queueproof.drive.optional import DeadLetters, change, dead_letter_queue
 from queueproof.drive.outcomes import UNDOCUMENTED, Blocked, Disturbed, Inconclusive, NotSupported
+from queueproof.drive.plan_audit import audit
 from queueproof.drive.plan_book import Book, Broken, Entry
-from queueproof.drive.plans import KINDS, Phase, Plan, Step
-from queueproof.drive.queue import BACKOFF_S, EMPTY_IN_A_ROW, UNAVAILABLE
+from queueproof.drive.plans import AWAITED, KINDS, Phase, Plan, Step
+from queueproof.drive.queue import BACKOFF_S, EMPTY_IN_A_ROW, UNAVAILABLE, Queue
 from queueproof.evidence.operation import Result
 
 QUICKSTART_HOLD_S = 60
-SHORT_DELAY_S = 2
-LONG_DELAY_S = 3600
-A_KILOBYTE = "0123456789abcdef" * 64
-# Rows and counters may trail behind; holds that end sooner than this are in doubt while they are read.
-READING_S = 1.0
 # States in which a message's idempotency key may be forgotten: how long one is kept is not documented.
 ENDED = frozenset({"done", "dead"})
 
@@ -56,7 +52,7 @@ class PlanRun:
             for number, phase in enumerate(self.plan.phases):
                 await self._phase(phase, position)
                 position += len(phase.steps)
-                await self._audit()
+                await audit(self.case, self.queue, self.book)
                 if number < len(self.plan.phases) - 1:
                     await self._wait()
             await self._close()
@@ -69,20 +65,32 @@ class PlanRun:
 
     async def _open(self) -> None:
         fields = dict(KINDS[self.plan.kind])
-        cap = fields.pop("max_retries", 0)
-        self.cap = 0
-        if cap and "max_retries" not in self.case.world.dialect.queue_fields_refused:
+        limited, cap = fields.pop("limited", False), fields.pop("max_retries", 0)
+        self.opened = plan_fields.now()
+        places = sum(step.verb == "publish" for step in self.plan.steps)
+        limit = {"max_depth": places, "overflow_policy": "reject"} if limited else {}
+        self.queue = await self._queue_with({"max_retries": cap} if cap else {}, limit, fields)
+        shown = self.queue.created.data
+        self.cap = cap if cap and isinstance(shown, dict) and shown.get("max_retries") == cap else 0
+        asked = self.queue.fields.get("max_depth") or 0
+        self.room = asked if not isinstance(shown, dict) or shown.get("max_depth", asked) == asked else 0
+        self.book = Book(ordering=fields["ordering"], cap=self.cap)
+
+    async def _queue_with(self, cap: dict[str, Any], limit: dict[str, Any], fields: dict[str, Any]) -> Queue:
+        """A queue with as much of what no page says that creation takes as this server takes."""
+        refused = self.case.world.dialect.queue_fields_refused
+        cap = {} if "max_retries" in refused else cap
+        for more in dict.fromkeys(map(tuple, ((cap | limit).items(), cap.items()))):
+            if not more:
+                break
             try:
-                self.queue = await self.case.queue(scope=self.scope, root=UNDOCUMENTED, max_retries=cap, **fields)
-                shown = self.queue.created.data
-                self.cap = cap if isinstance(shown, dict) and shown.get("max_retries") == cap else 0
+                return await self.case.queue(scope=self.scope, root=UNDOCUMENTED, **dict(more), **fields)
             except Blocked as end:
                 if end.root != UNDOCUMENTED:
                     raise
-                self.queue = await self.case.queue(scope=self.scope, **fields)
-        else:
-            self.queue = await self.case.lasting_queue(scope=self.scope, **fields)
-        self.book = Book(fifo=fields["ordering"] == "fifo", cap=self.cap)
+        if cap:
+            return await self.case.queue(scope=self.scope, **fields)
+        return await self.case.lasting_queue(scope=self.scope, **fields)
 
     async def _phase(self, phase: Phase, position: int) -> None:
         self.alone = not phase.at_once
@@ -122,51 +130,51 @@ class PlanRun:
     async def _publish(self, step: Step) -> None:
         if self.book.paused_ns:
             return
-        asked = dict(step.fields)
-        fields: dict[str, Any] = {"labels": {"plan": f"m{step.message}"} if asked.get("labels") else None}
-        if asked.get("key"):
-            # keys and types of few letters, so that a server that runs them together is found out
-            fields["idempotency_key"] = f"{'a-' * (step.message % 3)}k-{self.case.world.token()}"
-        if "tier" in asked:
-            fields["priority"] = {"tier": asked["tier"], "score": asked["score"]}
-        states, delay = {"pending"}, asked.get("delay", "")
-        if delay:
-            moment = self.case.world.moment(SHORT_DELAY_S if delay == "short" else LONG_DELAY_S)
-            if moment is None:  # the server's clock may be any
-                return
-            fields["delay_until"] = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-            states = {"hidden"} if delay == "hour" else {"hidden", "pending"}
-        if asked.get("ttl"):
-            fields["ttl_seconds"] = asked["ttl"]
-        pad = A_KILOBYTE * asked.get("kilobytes", 0)
-        body = (lambda token: {"qp": token, "n": step.message, "pad": pad}) if pad else None
-        more = {} if body is None else {"body": body}
-        try:
-            root = UNDOCUMENTED if delay or asked.get("ttl") else "PUB-1"
-            message = await self.queue.publish(root=root, **more, **fields)
-        except Blocked as end:
-            if end.root != UNDOCUMENTED:
-                raise
+        asked = plan_fields.asked(step, self.case.world, self.book.ordering, self.opened)
+        if asked is None:
             return
-        priority = message.fields.get("priority")
-        rank: tuple[int, ...] = (step.message,)
-        if not self.book.fifo and isinstance(priority, dict):
-            rank = (*self._rank(priority), step.message)
+        message = await self._published(asked)
+        if message is None:
+            return
         self.book.entries[step.message] = Entry(
             number=step.message,
             message=message,
-            rank=rank,
-            states=states,
-            keyed=bool(asked.get("key")),
-            optional=delay == "hour",
+            rank=asked.rank,
+            states=set(asked.states),
+            keyed="idempotency_key" in asked.fields,
+            optional=asked.optional,
             evidence=[message.publish.op],
         )
         self.ran.story.append(step.told())
 
-    @staticmethod
-    def _rank(priority: dict[str, Any]) -> tuple[int, int]:
-        tiers = ("critical", "high", "normal", "low", "background")
-        return tiers.index(priority["tier"]), -priority["score"]
+    async def _published(self, asked: plan_fields.Asked) -> Message | None:
+        """The message; None where the server does not take what no page says that it takes.
+
+        A limit that is no smaller than the number of the plan's messages is never reached, whatever counts for it.
+        """
+        more = {} if asked.body is None else {"body": asked.body}
+        root = "PUB-1" if asked.promised else UNDOCUMENTED
+        end = time.monotonic() + self.case.world.slack_s
+        while True:
+            try:
+                return await self.queue.publish(root=root, **more, **asked.fields)
+            except Blocked as blocked:
+                if blocked.root == UNDOCUMENTED:
+                    return None
+                if blocked.root != "DEPTH-3":
+                    raise
+                if not self.room:
+                    raise NotSupported("the queue has another max_depth than was asked for") from blocked
+                if self.queue.unsettled:
+                    raise Disturbed("a call of unknown result may have left a message that counts") from blocked
+                if time.monotonic() > end:
+                    count = len(self.book.entries)
+                    raise Broken(
+                        "DEPTH-3", "a publish was refused for want of room, where there is some", seen=blocked.seen,
+                        expected=f"a 2xx answer: {count} messages were ever taken, of max_depth {self.room}",
+                        evidence=blocked.evidence, liveness=True,
+                    ) from blocked  # fmt: skip
+            await asyncio.sleep(self.case.world.pause_s(0.3))
 
     async def _claim(self, size: int, hold_s: float, position: int = -1, told: str = "") -> int:
         try:
@@ -222,6 +230,8 @@ class PlanRun:
         entry.pass_time(exchange.ret_ns)
         if not (exchange.ok or refused) or exchange.status in UNAVAILABLE or entry.states & ENDED:
             return
+        if exchange.code == wire.QUEUE_FULL:
+            return  # what a full queue answers to a replay is not documented
         seen = f"{exchange.told()}, id {wire.identity(exchange.data)}"
         evidence = (entry.message.publish.op, exchange.op)
         if verb == "replay" and not (exchange.ok and wire.identity(exchange.data) == entry.message.id):
@@ -279,87 +289,17 @@ class PlanRun:
     # ── between phases ────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _wait(self) -> None:
-        """Until every short hold is over, and a server's enforcer has had its second."""
-        over = [e.over_ns for e in self.book.entries.values() if "held" in e.states and self._is_short(e)]
+        """Until every short hold and delay is over, and a server's enforcer has had its second."""
+        due = [e.message.publish.ret_ns for e in self.book.entries.values() if {"hidden", "pending"} <= e.states]
+        over = [ret_ns + plan_fields.SHORT_DELAY_S * S for ret_ns in due if self.plan.kind in AWAITED]
+        over += [e.over_ns for e in self.book.entries.values() if "held" in e.states and self._is_short(e)]
         left = (max(over, default=0) - time.monotonic_ns()) / S
         if left > 0:
-            self.ran.story.append("wait until the short holds are over")
+            self.ran.story.append("wait until the short holds and delays are over")
             await asyncio.sleep(left + 0.2)
 
     def _is_short(self, entry: Entry) -> bool:
         return entry.over_ns < time.monotonic_ns() + round(self.case.world.dialect.long_hold_s / 2 * S)
-
-    async def _audit(self) -> None:
-        """The rows, as the queue's list shows them, and its counters, against what is certain."""
-        if self.case.world.client.budget.rate_limited:
-            return
-        wrong = await self.case.eventually(self._wrong_row, lambda found: found is None)
-        if wrong is not None:
-            raise wrong
-        wrong = await self.case.eventually(self._wrong_counter, lambda found: found is None)
-        if wrong is not None:
-            raise wrong
-
-    async def _wrong_row(self) -> Broken | None:
-        exchange = await self.case.send(wire.list_queue_messages(self.scope, self.queue.id))
-        rows = wire.rows(exchange.data) if exchange.ok else None
-        by_id = {wire.identity(row): row for row in rows or [] if isinstance(row, dict)}
-        for entry in self.book.entries.values():
-            row = by_id.get(entry.message.id)
-            if row is None:
-                continue
-            wrong = self._row_differs(entry, row, exchange)
-            if wrong is not None:
-                return wrong
-        return None
-
-    def _row_differs(self, entry: Entry, row: dict[str, Any], exchange: Exchange) -> Broken | None:
-        entry.pass_time(time.monotonic_ns() + round(READING_S * S))
-        state, shown = wire.state(row), row.get("attempts")
-        evidence = (*entry.evidence, exchange.op)
-        wanted = {"done": "completed", "held": "claimed"}.get(*entry.states) if len(entry.states) == 1 else None
-        if state in {"pending", "claimed", "completed"} and wanted not in {None, state}:
-            root = "DONE-1" if wanted == "completed" else "SEQ-1"
-            return Broken(
-                root, f"the row of {entry.name} says {state}", expected=f"state {wanted}", seen=f"state {state}",
-                evidence=evidence, entry=entry, liveness=True,
-            )  # fmt: skip
-        if state == "completed" and "done" not in entry.states:
-            return Broken(
-                "SEQ-1", f"{entry.name} is completed though nobody completed it", seen="state completed",
-                expected=f"it is {' or '.join(sorted(entry.states))}", evidence=evidence, entry=entry, liveness=True,
-            )  # fmt: skip
-        low, high = entry.attempts
-        if isinstance(shown, int) and not low - 1 <= shown <= high - 1 and "dead" not in entry.states:
-            return Broken(
-                "CLAIM-4", f"the row of {entry.name} shows other attempts than it had", seen=f"attempts {shown}",
-                expected=f"attempts {low - 1}" + (f" to {high - 1}" if high > low else ""), evidence=evidence,
-                entry=entry, liveness=True,
-            )  # fmt: skip
-        return None
-
-    async def _wrong_counter(self) -> Broken | None:
-        if self.queue.unsettled:
-            return None
-        try:
-            pending, claimed = await self.queue.counters()
-        except NotSupported:
-            return None
-        soon = time.monotonic_ns() + round(READING_S * S)
-        for entry in self.book.entries.values():
-            entry.pass_time(soon)
-        states = [entry.states for entry in self.book.entries.values()]
-        for name, seen, sure, maybe in (
-            ("depth_pending", pending, {"pending"}, {"pending", "hidden"}),
-            ("depth_claimed", claimed, {"held"}, {"held"}),
-        ):
-            least, most = sum(one == sure for one in states), sum(bool(one & maybe) for one in states)
-            if not least <= seen <= most:
-                return Broken(
-                    "SEQ-1", f"{name} does not count what the queue holds", seen=f"{name} {seen}",
-                    expected=f"{name} {least}" + (f" to {most}" if most > least else ""), liveness=True,
-                )  # fmt: skip
-        return None
 
     # ── the end ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -372,7 +312,7 @@ class PlanRun:
                 await self._settle(entry, Step(verb="complete", message=entry.number))
         await self._wait()
         await self._drain()
-        await self._audit()
+        await audit(self.case, self.queue, self.book)
         await self._dead_letters()
 
     def _missing(self) -> list[Entry]:
@@ -387,7 +327,7 @@ class PlanRun:
         begun, empty = time.monotonic(), 0
         while missing := self._missing():
             backoff_s = BACKOFF_S if any(entry.returned_by == "release" for entry in missing) else 0.0
-            last = time.monotonic() > begun + SHORT_DELAY_S + self.case.world.bound_s + backoff_s
+            last = time.monotonic() > begun + plan_fields.SHORT_DELAY_S + self.case.world.bound_s + backoff_s
             found = await self._claim(10, self.short_s)
             for entry in list(self.book.entries.values()):
                 if entry.surely_held:
@@ -407,7 +347,7 @@ class PlanRun:
             root,
             f"{entry.name} never came back" if entry.deliveries else f"{entry.name} was never handed out",
             expected=f"a delivery of {entry.name}",
-            seen=f"claims came back without it for {self.case.world.bound_s + SHORT_DELAY_S:g} s",
+            seen=f"claims came back without it for {self.case.world.bound_s + plan_fields.SHORT_DELAY_S:g} s",
             evidence=entry.evidence,
             entry=entry,
             liveness=True,

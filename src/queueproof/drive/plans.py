@@ -20,7 +20,14 @@ KINDS: dict[str, dict[str, Any]] = {
     "priorities": {"ordering": "priority"},
     "failures": {"ordering": "fifo", "max_retries": 2},
     "crowds": {"ordering": "fifo"},
+    "deadlines": {"ordering": "deadline"},
+    "limits": {"ordering": "priority", "max_retries": 2, "limited": True},  # as many places as the plan has messages
 }
+DELAYED, PAUSED = ("work", "pauses", "deadlines", "limits"), ("pauses", "deadlines")
+FAILING = ("failures", "limits")
+AWAITED = ("deadlines", "limits")  # where what was delayed is settled as well, once it is due
+# Seconds between deadlines that lie far ahead: some of them alike as texts, or in the last digits of a number.
+DUE_S = (0, 1, 9, 10, 59, 60, 3600, 86_399, 864_000)
 SETTLES = ("complete", "release", "extend", "fail")
 
 
@@ -147,6 +154,7 @@ class _Ideal:
     pending: list[int] = field(default_factory=list)
     held: dict[int, bool] = field(default_factory=dict)  # message: whether its hold is long
     keyed: list[int] = field(default_factory=list)
+    late: list[int] = field(default_factory=list)  # what is delayed for so short that it is due in the next phase
 
     def publish(self, draw: "DrawFn") -> Step:
         from hypothesis import strategies as st
@@ -155,12 +163,15 @@ class _Ideal:
         number = self.published
         fields: dict[str, Any] = {"key": draw(st.booleans()), "labels": draw(st.booleans())}
         fields["kilobytes"] = draw(st.sampled_from((0, 0, 0, 0, 2, 9)))
-        if self.kind == "priorities":
+        if KINDS[self.kind]["ordering"] == "priority":
             fields["tier"] = draw(st.sampled_from(("normal", "normal", *TIERS)))
             fields["score"] = draw(st.sampled_from((0, 1, 499, 500, 501, 999, 1000)))
-        delay = draw(st.sampled_from(("", "", "", "", "short", "hour"))) if self.kind in ("work", "pauses") else ""
+        if self.kind == "deadlines":
+            fields["due_s"] = draw(st.sampled_from((None, *DUE_S)))
+        delay = draw(st.sampled_from(("", "", "", "", "short", "hour"))) if self.kind in DELAYED else ""
         if delay:
             fields["delay"] = delay
+            self.late += [number] if delay == "short" and self.kind in AWAITED else []
         else:
             self.pending.append(number)
         fields["ttl"] = draw(st.sampled_from((0, 0, 0, 3600)))
@@ -179,8 +190,8 @@ class _Ideal:
         verbs += ["claim"] * (4 if self.pending else 1)
         if self.held:
             verbs += ["complete", "release", "release", "extend", "extend"]
-            verbs += ["fail"] * (6 if self.kind == "failures" else 2)
-        if self.kind == "pauses" and not at_once:
+            verbs += ["fail"] * (6 if self.kind in FAILING else 2)
+        if self.kind in PAUSED and not at_once:
             verbs += ["resume"] * 3 if self.paused else ["pause"] * 2
         verb = draw(st.sampled_from(verbs))
         match verb:
@@ -219,6 +230,7 @@ class _Ideal:
     def lapse(self) -> None:
         """The end of a phase: what was held shortly waits again."""
         back = [message for message, long in self.held.items() if not long]
-        self.pending = sorted([*back, *self.pending])
+        self.pending = sorted([*back, *self.pending, *self.late])
+        self.late = []
         for message in back:
             del self.held[message]

@@ -143,8 +143,9 @@ class Queue:
 
     def _blame(self, exchange: Exchange) -> str:
         """The promise that a refused publish breaks when it is not about publishing itself."""
-        if exchange.code == wire.QUEUE_FULL and not self.fields.get("max_depth"):
-            return "QUEUE-2" if self.fields.get("max_depth") is None else "QUEUE-5"
+        if exchange.code == wire.QUEUE_FULL:
+            depth = self.fields.get("max_depth")
+            return "QUEUE-2" if depth is None else "DEPTH-3" if depth else "QUEUE-5"
         if exchange.status == 404 and not self._by_id:
             return "QUEUE-1"  # the id that the queue's creation gave leads nowhere
         return ""
