@@ -218,7 +218,7 @@ class PlanRun:
         exchange = await self.case.send(wire.publish(self.scope, self.queue.id, sent), fields=described)
         entry.busy = False
         self.ran.story.append(f"{verb} m{entry.number}: {exchange.told()}")
-        if exchange.result is Result.UNKNOWN or exchange.status in UNAVAILABLE:
+        if exchange.result in {Result.UNKNOWN, Result.NOT_SENT} or exchange.status in UNAVAILABLE:
             return
         seen = f"{exchange.told()}, id {wire.identity(exchange.data)}"
         evidence = (entry.message.publish.op, exchange.op)
