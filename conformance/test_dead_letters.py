@@ -9,10 +9,10 @@ from queueproof.contract import wire
 from queueproof.drive.burial import HOLD_S, REASON, Buried, all_buried, bury, graveyard, mortal_queue
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.optional import answered
-from queueproof.drive.ordering import FRESH_NS
 from queueproof.drive.outcomes import UNDOCUMENTED, Blocked, Disturbed, NotSupported
 from queueproof.drive.queue import BACKOFF_S
 from queueproof.evidence.digest import same_json
+from queueproof.evidence.margins import FRESH_NS
 from queueproof.evidence.operation import Result
 
 # A dead letter that claims bring at all comes by one of those of so many seconds.
