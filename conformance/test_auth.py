@@ -22,6 +22,7 @@ from queueproof.drive.deeds import (
     succeeds,
     working_keys,
 )
+from queueproof.drive.lists import objects, pages
 from queueproof.drive.optional import change, try_publish
 from queueproof.drive.outcomes import Inconclusive, NotRun, NotSupported
 from queueproof.drive.queue import Queue
@@ -52,9 +53,9 @@ async def test_no_token(case: Case) -> None:
 async def test_unknown_token(case: Case) -> None:
     """AUTH-2: An unknown or revoked token MUST get 401 and `AUTH_TOKEN_INVALID`.
 
-    Tokens that never were: made up, the right one with one character changed, with one more, and, where its letters are
-    of both cases, with each in the other one. The same requests with the right one succeed (the control). A revoked
-    token would need a way to revoke one: the API has none.
+    Tokens that never were: made up, the right one with one character changed, with one more, cut short, and, where its
+    letters are of both cases, with each in the other one. The same requests with the right one succeed (the control). A
+    revoked token would need a way to revoke one: the API has none.
     """
     queue = await case.queue()
     message = await queue.publish()
@@ -77,12 +78,13 @@ async def test_unknown_token(case: Case) -> None:
 def unknown_tokens(right: str) -> list[str]:
     """Tokens that no server gave out. The changed character stands where, in a signed token, the signature is."""
     place = len(right) * 7 // 8
+    short = [right[:place]] if place < len(right) else []
     changed = right[:place] + ("a" if right[place : place + 1] != "a" else "b") + right[place + 1 :]
     kept = max(right.find("_"), right.rfind(".")) + 1  # what tells the kind of a token is no secret
     secret = right[kept:]
     # Letters of one case alone may spell a number, as hexadecimal digits do, and mean the same in the other.
     mixed = secret != secret.lower() and secret != secret.upper()
-    return ["sgk_" + "0" * 40, changed, right + "x", *([right[:kept] + secret.swapcase()] if mixed else [])]
+    return ["sgk_" + "0" * 40, changed, right + "x", *short, *([right[:kept] + secret.swapcase()] if mixed else [])]
 
 
 @proves("AUTH-3")
@@ -201,7 +203,8 @@ async def test_a_right_is_no_other(case: Case) -> None:
 async def test_another_tenant_reads_nothing(case: Case) -> None:
     """AUTH-6: A scope of another tenant MUST NOT be readable; 404 SHOULD be used.
 
-    Nor what is in it: its queues, its messages, by lists and by claims. The owner reads all of it (the control).
+    Nor what is in it: its queues, its messages, by lists and by claims, and its audit log; nor is it in the other
+    tenant's own list of scopes, on any page. The owner reads all of it (the control).
     """
     foreign = case.key("foreign")
     scope = await case.own_scope()
@@ -217,7 +220,14 @@ async def test_another_tenant_reads_nothing(case: Case) -> None:
     ]
     if message.correlation:
         requests.append(wire.trace_messages(scope, message.correlation))
+        requests.append(wire.audit_trace(scope, message.correlation))
+    requests.append(wire.audit(scope))
     answers = [await ask(case, request, key=foreign) for request in requests]
+    own = await case.persist(lambda: wire.read_scope(scope), "SCOPE-3", "reading a scope")
+    slug = own.data.get("slug") if isinstance(own.data, dict) else None
+    shown = [page async for page in pages(wire.list_scopes, lambda request: ask(case, request, key=foreign))]
+    # Ids may be unique within a tenant only; slugs are the harness's own.
+    answers += [page for page in shown if slug and any(row.get("slug") == slug for row in objects(page))]
     if all(answer.status == 401 for answer in answers):
         raise Inconclusive("the key given as --foreign-key is not accepted at all", evidence=(answers[0].op,))
     for answer in answers:
@@ -229,7 +239,6 @@ async def test_another_tenant_reads_nothing(case: Case) -> None:
             seen=f"{answer.told()}, with id {', '.join(told)}",
             evidence=(answer,),
         )
-    await case.persist(lambda: wire.read_scope(scope), "SCOPE-3", "reading a scope")
     await queue.take(message, timeout_s=HOLD_S)
 
 

@@ -55,6 +55,52 @@ async def test_another_tenant_changes_nothing(case: Case) -> None:
     await queue.take(await queue.publish(), batch_size=2, timeout_s=HOLD_S)
 
 
+@proves("AUTH-6")
+async def test_another_tenant_moves_nothing(case: Case) -> None:
+    """AUTH-6: A scope of another tenant MUST NOT be readable; 404 SHOULD be used.
+
+    Nor may it be paused, its queue paused, a queue created in it, and both deleted by the other tenant's key. What a
+    deletion is answered is free, as long as the queue is there afterwards; the owner publishes and claims (the
+    control). Where the other key sees a scope of this id, which may be one of its own tenant's, nothing is tried.
+    """
+    foreign = case.key("foreign")
+    scope = await case.own_scope()
+    queue = await case.queue(scope=scope)
+    seen = await ask(case, wire.read_scope(scope), key=foreign)
+    if seen.status not in {401, 403, 404}:
+        raise Inconclusive(f"the other tenant's key is answered {seen.told()} for this id", evidence=(seen.op,))
+    fields = {**QUICKSTART_QUEUE, "slug": "theirs", "display_name": "Theirs"}
+    moves = [
+        wire.change_queue(scope, queue.id, "pause"),
+        wire.change_scope(scope, "pause"),
+        wire.create_queue(scope, fields),
+    ]
+    answers = [await ask(case, request, key=foreign) for request in moves]
+    if all(answer.status == 401 for answer in answers):
+        raise Inconclusive("the key given as --foreign-key is not accepted at all", evidence=(answers[0].op,))
+    for answer in answers:
+        case.require(
+            not answer.ok,
+            f"another tenant's key was granted {answer.request.verb}",
+            expected="404 (or another refusal)",
+            seen=answer.told(),
+            evidence=(answer,),
+        )
+    before = await ask(case, wire.read_queue(scope, queue.id))
+    deletions = [
+        await ask(case, r, key=foreign) for r in (wire.delete_queue(scope, queue.id), wire.delete_scope(scope))
+    ]
+    after = await ask(case, wire.read_queue(scope, queue.id))
+    case.require(
+        not before.ok or after.status != 404,
+        "a queue was deleted by another tenant's key",
+        expected=before.told(),
+        seen=after.told(),
+        evidence=(*deletions, before, after),
+    )
+    await queue.take(await queue.publish(), timeout_s=HOLD_S)
+
+
 def settling(scope: str, verb: str, message: str) -> wire.Request:
     if verb == "fail":
         return wire.fail(scope, message, reason="queueproof")

@@ -87,6 +87,9 @@ ODD_LABELS: tuple[dict[str, str], ...] = (
     {"qp-a": "2", "QP-A": "3", "qp.e": "4"},
     {f"qp-{number}": str(number) for number in range(20)},
     {"qp-long": "0123456789" * 30},
+    {"_qp": "hidden", "$qp": "a name"},
+    {" qp ": " padded ", "q" * 100: "long"},
+    {"": "nameless"},
 )
 
 

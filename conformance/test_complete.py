@@ -90,7 +90,7 @@ STRUCTURED: tuple[Any, ...] = (
     {},
 )
 # … and what a server may refuse, but must not change; those that are false in many languages among them.
-OTHER: tuple[Any, ...] = ([], [1, "1", True, None], "done", "", 0, 42, False, True)
+OTHER: tuple[Any, ...] = ([], [{"one": 1}], [1, "1", True, None], "done", "", 0, 42, False, True)
 
 
 @proves("DONE-2")

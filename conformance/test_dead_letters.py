@@ -18,10 +18,10 @@ from queueproof.drive.burial import (
 )
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.optional import answered, queue_with
-from queueproof.drive.ordering import FRESH_NS
 from queueproof.drive.outcomes import UNDOCUMENTED, Blocked, NotSupported
 from queueproof.drive.queue import BACKOFF_S
 from queueproof.evidence.digest import same_json
+from queueproof.evidence.margins import FRESH_NS
 
 S = 1_000_000_000  # ns
 # What a released dead letter would be seen in its old queue within, beyond the next message's delivery.

@@ -66,13 +66,14 @@ async def test_a_full_queue_refuses(case: Case) -> None:
     """DEPTH-1: With `max_depth` N and policy `reject`, publish N+1 without claims MUST fail with
     `SCAIQUEUE_QUEUE_FULL`.
 
-    Limits of one and of three, asked more than once.
+    Limits of one and of three, asked more than once, for a message as any other and for one of the highest priority.
     """
+    highest = {"priority": {"tier": "critical", "score": 1000}, "labels": {"urgent": "yes"}}
     for limit in (1, LIMIT):
         queue = await small(case, limit)
         await fill(queue, limit)
-        for _ in range(3):
-            full(case, await try_publish(queue, forbidden="DEPTH-2"), limit)
+        for fields in ({}, highest, {}):
+            full(case, await try_publish(queue, forbidden="DEPTH-2", more=fields), limit)
 
 
 @proves("DEPTH-1")

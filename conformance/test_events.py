@@ -57,12 +57,13 @@ def _chained(event: dict[str, Any], message: Message) -> bool:
 async def test_completion_emits_its_event(case: Case) -> None:
     """DONE-6: Completion MUST emit `scaiqueue.message.completed` with the original `correlation_id` and the `response`.
 
-    Three messages with responses of different kinds are completed, one in a batch, one after it was handed out twice.
-    Not run where the target could not reach a receiver (--webhook-host).
+    Three messages with responses of different kinds, one of them of several kilobytes, are completed, one in a batch,
+    one after it was handed out twice. Not run where the target could not reach a receiver (--webhook-host).
     """
     async with webhook(case, wire.COMPLETED_EVENT) as receiver:
         queue = await case.lasting_queue()
-        responses: list[Any] = [{"done": True, "n": 1.5, "é": None}, ["a", 0, False], "text"]
+        long = {"done": True, "n": 1.5, "é": None, "text": "0123456789 é" * 500}
+        responses: list[Any] = [long, ["a", 0, False], "text"]
         messages = await queue.publish_many(len(responses))
         await queue.take_one(messages[0])
         deliveries = {d.message: d for d in await queue.take(*messages, batch_size=3, timeout_s=HOLD_S, root="VIS-2")}

@@ -8,6 +8,7 @@ from queueproof.drive.asking import ask, holds, listed
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.client import Exchange
 from queueproof.drive.limits import RequestBudget
+from queueproof.drive.optional import publish_with
 from queueproof.drive.outcomes import Blocked, Inconclusive, NotRun, NotSupported
 from queueproof.drive.queue import Message, Queue
 from queueproof.evidence.digest import same_json
@@ -51,6 +52,44 @@ async def test_a_trace_tells_the_chain_in_order(case: Case) -> None:
         evidence=(message.publish, case.exchanges[-1]),
         liveness=-1 in places,
     )
+
+
+@proves("AUD-1")
+async def test_a_trace_tells_of_no_other_chain(case: Case) -> None:
+    """AUD-1: `GET /scopes/{scope_id}/audit/trace/{correlation_id}` MUST return that chain's audit events in order.
+
+    And no other chain's: of two chains, where one's correlation id begins with the other's, each trace tells of its own
+    message (the control) and not of the other's.
+    """
+    queue = await case.queue(scope=await case.own_scope())
+    token = case.world.token()
+    chains = [await publish_with(queue, correlation_id=f"{token}.chain{end}") for end in ("", ".2")]
+    for ours, theirs in (chains, chains[::-1]):
+        rows = await trace_of(case, queue, ours)
+        others = [row for row in rows if tells(row, theirs)]
+        case.require(
+            not others,
+            "the trace of one chain tells of another",
+            expected=f"entries of {correlation_of(ours)} only",
+            seen=spell(others),
+            evidence=(ours.publish, theirs.publish, case.exchanges[-1]),
+        )
+
+
+async def trace_of(case: Case, queue: Queue, message: Message) -> list[dict[str, Any]]:
+    """The entries of the message's chain, once they tell of it."""
+
+    async def read() -> list[dict[str, Any]]:
+        exchange = await ask(case, wire.audit_trace(queue.scope, correlation_of(message)))
+        rows = wire.rows(exchange.data)
+        if not exchange.ok or rows is None:
+            raise NotSupported(f"the trace of a chain is answered {exchange.told()}", evidence=(exchange.op,))
+        return [row for row in rows if isinstance(row, dict)]
+
+    rows: list[dict[str, Any]] = await case.eventually(read, lambda found: any(tells(row, message) for row in found))
+    if not any(tells(row, message) for row in rows):
+        raise NotSupported("the entries of a trace do not say which message they are about")
+    return rows
 
 
 def steps_of(entry: Any) -> list[str]:

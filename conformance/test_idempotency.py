@@ -108,6 +108,26 @@ async def test_a_conflict_leaves_the_original_alone(case: Case) -> None:
     await nothing_more(case, queue, found)
 
 
+@proves("IDEM-4")
+async def test_a_conflict_leaves_a_claimed_original_alone(case: Case) -> None:
+    """IDEM-4: After IDEM-3 the original MUST still be claimable with its original body, and nothing else.
+
+    The original is claimed when it is attacked, and compared when it comes back after its lock.
+    """
+    queue = await case.lasting_queue()
+    original = await keyed(queue, case.world.token(), {"n": 1, "list": [1, 2, 3]})
+    await queue.take(original)
+    await conflicts(case, queue, original, {"n": 2}, root="IDEM-3")
+    again_s = case.world.dialect.timeout_s + case.world.bound_s
+    for delivery in await queue.take(original, root="VIS-2", within_s=again_s):
+        case.require(
+            same_json(delivery.body, original.body),
+            "a refused publish changed the body of the claimed message that it conflicted with",
+            **contrast(original.body, delivery.body),
+            evidence=(original.publish, delivery.claim),
+        )
+
+
 # Pairs of contents under one key that are different bodies to anyone who reads JSON.
 DIFFERENT: tuple[tuple[Any, Any], ...] = (
     ("a", "b"),
@@ -179,15 +199,17 @@ async def replayed(case: Case, queue: Queue, original: Message, when: str, *, ro
 
 
 async def relabelled(case: Case, queue: Queue, original: Message) -> None:
-    """The key and body again with other labels: the first id, or a refusal, but no second message."""
-    exchange = await replay(queue, original, fields={"labels": {"qp": "other"}})
-    case.require(
-        not exchange.ok or wire.identity(exchange.data) == original.id,
-        "the same key and body with other labels made a second message",
-        expected=f"id {original.id}, or a refusal",
-        seen=f"id {wire.identity(exchange.data)}",
-        evidence=(original.publish, exchange),
-    )
+    """The key and body again with other labels or priority: the first id, or a refusal, but no second message."""
+    others: dict[str, Any] = {"labels": {"qp": "other"}, "priority": {"tier": "low", "score": 7}}
+    for name, value in others.items():
+        exchange = await replay(queue, original, fields={name: value})
+        case.require(
+            not exchange.ok or wire.identity(exchange.data) == original.id,
+            f"the same key and body with other {name} made a second message",
+            expected=f"id {original.id}, or a refusal",
+            seen=f"id {wire.identity(exchange.data)}",
+            evidence=(original.publish, exchange),
+        )
 
 
 async def conflicts(case: Case, queue: Queue, original: Message, inner: Any, *, root: str = "") -> None:

@@ -29,10 +29,11 @@ async def test_fifo_hands_out_the_oldest_first(case: Case) -> None:
     """ORD-1: `fifo`: sequentially published messages MUST be claimed oldest first.
 
     One consumer, one message at a time, while further messages are published; of several types, with and without
-    labels, small and large: nothing but the time of its publish places a message.
+    labels or a key, small and large: nothing but the time of its publish places a message.
     """
     queue = await case.queue(ordering="fifo")
-    messages = await spaced(queue, MIXED)
+    keyed = [{"idempotency_key": case.world.token()} if n % 3 == 1 else {} for n in range(len(MIXED))]
+    messages = await spaced(queue, [fields | key for fields, key in zip(MIXED, keyed, strict=True)])
     found = await queue.take(messages[0], messages[1], timeout_s=HOLD_S)
     messages += await spaced(queue, [{}] * 6)
     found += await queue.take(*(set(messages) - {d.message for d in found}), timeout_s=HOLD_S)

@@ -95,6 +95,7 @@ async def by_rank(case: Case, ranks: Sequence[tuple[str, int]], *, batch_size: i
         "of a higher tier",
         label=lambda m: str(m.fields["priority"]["tier"]),
         places=place,
+        ages=True,
     )
 
 

@@ -120,6 +120,8 @@ PLAIN_BODIES: dict[str, Any] = {
 # What a server may refuse, but must not change once it took it.
 ODD_BODIES: dict[str, Any] = {
     "a list": ["qp", 1, {"a": []}],
+    "a list of one": [{"a": 1}],
+    "a list in a list": [[]],
     "a text": "just a text",
     "an empty text": "",
     "a text like a number": "123",
@@ -135,21 +137,31 @@ ODD_BODIES: dict[str, Any] = {
     "control characters": {"v": ["\u0001", "\u001f", "\u007f", "\b\f\v"]},
     "line separators": {"v": ["a\u2028b", "a\u2029b", "\ufeffa", "\u200b", "\u202eabc"]},
     "odd names": {"": 1, "a.b": {"c.d": 2}, "a[0]": 3, "$set": 4, "__proto__": 5, "constructor": 6, "a/b": 7, "id": 8},
+    "what logs mask": {
+        "password": "hunter2",
+        "Authorization": "Bearer x",
+        "card": "4111 1111 1111 1111",
+        "mail": "a@b.cd",
+    },
+    "a long name": {"n" * 300: 1, "n" * 299 + "m": 2},
     "twenty deep": {"leaf": "at the bottom"},
+    "a hundred deep": {"leaf": "at the bottom"},
     "a longer list": {"v": list(range(2000))},
     "60 kilobytes": {"text": "é" * 30_000},
 }
 for _ in range(20):
     ODD_BODIES["twenty deep"] = {"down": ODD_BODIES["twenty deep"]}
+for _ in range(100):
+    ODD_BODIES["a hundred deep"] = {"down": ODD_BODIES["a hundred deep"]}
 
 
 @proves("PUB-5")
 async def test_body_arrives_as_it_was_sent(case: Case) -> None:
     """PUB-5: `body` MUST be returned on claim equal as JSON to what was published.
 
-    Forty bodies, claimed one at a time. Those that are no objects, odd, or long may be refused, but what a server
-    took it hands out. Compared with types; the order of an object's members and the spelling of a number are free
-    (1.0 may come back as 1).
+    Nearly fifty bodies, claimed one at a time. Those that are no objects, odd, or long may be refused, but what a
+    server took it hands out. Compared with types; the order of an object's members and the spelling of a number are
+    free (1.0 may come back as 1).
     """
     queue = await case.queue()
     await unchanged(case, queue, await published(queue), batch_size=1)

@@ -8,8 +8,10 @@ from queueproof.contract import wire
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.client import Exchange
 from queueproof.drive.counters import counters_are, counters_sum_to
+from queueproof.drive.delivery import Claim, double_hold
 from queueproof.drive.difference import contrast
-from queueproof.drive.outcomes import Disturbed, NotSupported
+from queueproof.drive.optional import queue_with, tolerated
+from queueproof.drive.outcomes import UNDOCUMENTED, Disturbed, NotSupported
 from queueproof.drive.queue import POLL_S, Delivery, Message, Queue
 from queueproof.evidence.digest import same_json
 from queueproof.evidence.margins import certain_hold_ns
@@ -50,6 +52,60 @@ async def look(case: Case, queue: Queue, message: Message) -> None:
             await queue.read(message)
         await case.send(wire.list_queue_messages(queue.scope, queue.id))
         await asyncio.sleep(case.world.pause_s(0.3))
+
+
+# Beyond what a byte, 15, 16 bits, a minute, an hour or a day hold, and round numbers in between.
+LENGTHS_S = (61, 64, 120, 128, 256, 300, 1000, 1024, 3600, 4096, 32_768, 65_536, 86_400)
+
+
+@proves("VIS-1")
+async def test_a_hold_of_any_length_is_held(case: Case) -> None:
+    """VIS-1: Until `visibility_timeout_s` has passed, a claimed message MUST NOT be claimable by anyone.
+
+    Holds of a minute to a day, a message each, where the server takes them; then claims go on for three seconds, in
+    which a fresh message comes (the control) and none of theirs.
+    """
+    queue = await case.lasting_queue()
+    held: dict[Message, Delivery] = {}
+
+    def judge(claim: Claim) -> None:
+        for again in claim.deliveries:
+            first = held.setdefault(again.message, again)
+            proof = "" if first is again else double_hold(first, again)
+            case.require(
+                not proof,
+                "a message that is held for long came again",
+                expected=f"no other delivery of {again.id} for {first.timeout_s} s",
+                seen=f"another one after {(again.claim.inv_ns - first.claim.inv_ns) / S:.1f} s",
+                proof=proof,
+                evidence=(again.message.publish, first.claim, again.claim),
+            )
+
+    for length_s in LENGTHS_S[:: 4 if case.world.thrift else 1]:
+        await queue.publish()
+        with tolerated():
+            judge(await queue.claim(1, length_s, refused=UNDOCUMENTED))
+    control = await queue.publish()
+    async for claim in queue.watch(time.monotonic_ns() + 3 * S, timeout_s=HOLD_S):
+        judge(claim)
+    if control not in held:
+        await queue.take(control, batch_size=10, timeout_s=HOLD_S)
+
+
+@proves("VIS-2")
+async def test_a_first_lapse_is_no_end(case: Case) -> None:
+    """VIS-2: If neither complete, fail nor extend arrives, it MUST return to `pending` and be claimable, within the
+    timeout plus slack.
+
+    In a queue of two attempts: the first one lapses, which leaves another one.
+    """
+    queue = await queue_with(case, shown="max_retries", max_retries=2)
+    message = await queue.publish()
+    await queue.take(message)
+    if queue.counts[message] > 1 or queue.unsettled:
+        raise Disturbed("more than one attempt may have been made")
+    again_s = case.world.dialect.timeout_s + case.world.bound_s
+    await queue.take(message, timeout_s=HOLD_S, root="VIS-2", within_s=again_s)
 
 
 @proves("VIS-4")

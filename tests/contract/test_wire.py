@@ -191,7 +191,7 @@ class TestAnswers:
         assert wire.message_type({}) is ABSENT
 
     @pytest.mark.parametrize(
-        ("value", "expected"), [(1, 1), (0, 0), ("1", None), (True, None), (1.0, None), (None, None)]
+        ("value", "expected"), [(1, 1), (0, 0), ("1", None), (True, None), (1.0, 1), (1.5, None), (None, None)]
     )
     def test_attempts(self, value: Any, expected: int | None) -> None:
         assert wire.attempts({"attempts": value}) == expected

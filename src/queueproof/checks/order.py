@@ -19,13 +19,10 @@ from queueproof.checks.facts import FOREVER, Facts, facts_of
 from queueproof.checks.finding import Finding
 from queueproof.checks.telling import ALL_RECORDED, LOOKED_AT, Row, names, second, tell
 from queueproof.evidence.history import History
-from queueproof.evidence.margins import FIFO_GATE_NS
+from queueproof.evidence.margins import FIFO_GATE_NS, FRESH_NS
 
 CHECK = "order"
 Ordering = Literal["fifo", "priority", "deadline"]
-
-# A server may raise messages that have waited (priority_aging, formula unknown): only fresh ones are judged.
-FRESH_NS = 5_000_000_000
 
 # So many messages at a time need a few hundred megabytes.
 BATCH = 1_000_000

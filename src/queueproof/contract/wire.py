@@ -375,8 +375,14 @@ def state(resource: Any) -> str:
 
 
 def attempts(message: Mapping[str, Any]) -> int | None:
-    found = message.get("attempts")
-    return found if isinstance(found, int) and not isinstance(found, bool) else None
+    return whole(message.get("attempts"))
+
+
+def whole(value: Any) -> int | None:
+    """A whole number, also where JSON spells it 1.0 or 1e0; None for anything else."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def token(body: Any) -> str:

@@ -46,7 +46,8 @@ class Delivery:
 
     @property
     def attempts(self) -> Any:
-        return self.item.get("attempts", ABSENT)
+        found = wire.attempts(self.item)
+        return self.item.get("attempts", ABSENT) if found is None else found
 
     @property
     def body(self) -> Any:

@@ -91,14 +91,16 @@ async def answered(case: Case, request: wire.Request, *, echoes: bool = False, *
     raise Disturbed(f"{exchange.request.verb} was not answered: {exchange.told()}", evidence=(exchange.op,))
 
 
-async def try_publish(queue: Queue, *, forbidden: str, burst: bool = False) -> Exchange:
+async def try_publish(
+    queue: Queue, *, forbidden: str, burst: bool = False, more: Mapping[str, Any] | None = None
+) -> Exchange:
     """One publish that the server may have to refuse; a delivery of what it refused breaks the promise `forbidden`.
 
     It has an idempotency key, so that a try whose answer was lost is repeated without making another message.
     """
     world = queue.case.world
     token = world.token()
-    fields = {"type": "qp.case", "body": {"qp": token}, "idempotency_key": token}
+    fields = {"type": "qp.case", "body": {"qp": token}, "idempotency_key": token, **(more or {})}
     request = wire.publish(queue.scope, queue.id, fields)
     exchange = await answered(queue.case, request, echoes=True, fields=queue.described(token, fields), burst=burst)
     if exchange.ok:

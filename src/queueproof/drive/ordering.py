@@ -8,11 +8,10 @@ from typing import Any
 from queueproof.drive.case import Case
 from queueproof.drive.outcomes import Blocked, Disturbed
 from queueproof.drive.queue import Delivery, Message, Queue
+from queueproof.evidence.margins import FRESH_NS
 
 # Two publishes closer than this may share a time stamp, and then their order is not documented.
 APART_S = 0.008
-# A server may raise messages that have waited (priority_aging, its formula is unknown): only fresh ones are compared.
-FRESH_NS = 15_000_000_000
 
 
 async def spaced(queue: Queue, fields: Sequence[dict[str, Any]], *, root: str = "PUB-1") -> list[Message]:

@@ -12,7 +12,7 @@ from typing import Any
 from queueproof.contract import wire
 from queueproof.drive.delivery import Claim, Delivery, Message, S, double_hold
 from queueproof.evidence.digest import same_json
-from queueproof.evidence.margins import FIFO_GATE_NS, certain_hold_ns
+from queueproof.evidence.margins import FIFO_GATE_NS, FRESH_NS, certain_hold_ns
 
 # Lapses may count as failures, and how many a queue allows by default is not documented: from here on it is open.
 LAPSES_SURE = 1
@@ -220,6 +220,8 @@ class Book:
             and entry.message.id not in brought
         ]
         for first in firsts:
+            if not self.fifo and claim.exchange.ret_ns - first.message.publish.inv_ns > FRESH_NS:
+                continue  # its age may have raised it
             for passed in waiting:
                 if first.deliveries == 0 and passed.rank < first.rank and self._comparable(passed, first):
                     tier = "ORD-3" if passed.rank[0] == first.rank[0] else "ORD-4"

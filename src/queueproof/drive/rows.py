@@ -65,8 +65,8 @@ async def read_counters(queue: "Queue") -> tuple[int, int]:
     """(`depth_pending`, `depth_claimed`) as the queue's row says; not supported where it does not."""
     exchange = await _get(queue, wire.read_queue(queue.scope, queue.id))
     data = exchange.data if exchange is not None else None
-    found = [data.get(name) if isinstance(data, dict) else None for name in ("depth_pending", "depth_claimed")]
-    pending, claimed = found
-    if not isinstance(pending, int) or not isinstance(claimed, int):
+    names = ("depth_pending", "depth_claimed")
+    pending, claimed = [wire.whole(data.get(name)) if isinstance(data, dict) else None for name in names]
+    if pending is None or claimed is None:
         raise NotSupported("the queue's row shows no depth_pending and depth_claimed")
     return pending, claimed

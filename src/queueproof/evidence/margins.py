@@ -10,6 +10,8 @@ CLOCK_DRIFT = 0.001
 CLOCK_STEP_NS = 2_000_000
 # Publishes closer than this may have got one time stamp, or stamps of two clocks: told, not judged (docs/checks.md).
 FIFO_GATE_NS = 5_000_000
+# A server may raise messages that have waited (priority_aging, its formula is unknown): only fresh ones are compared.
+FRESH_NS = 5_000_000_000
 
 
 def certain_hold_ns(timeout_ns: int) -> int:
