@@ -246,22 +246,22 @@ async def test_a_deep_queue_keeps_everything(case: Case) -> None:
 async def test_a_lifetime_is_its_own(case: Case) -> None:
     """LOSS-1: A message whose publish was acknowledged MUST NOT be lost before it is completed or expires.
 
-    A message that lives for a second is left alone; those that live for two minutes, for an hour, or for ever are
+    A message that lives for a second is left alone; those that live for ten minutes, for an hour, or for ever are
     claimed four seconds later all the same.
     """
     queue = await case.queue()
+    begun = time.monotonic()
     lasting = [await queue.publish()]
-    for seconds in (1, 120, 3600):
+    for seconds in (1, 600, 3600):
         try:
             message = await queue.publish(root=UNDOCUMENTED, ttl_seconds=seconds)
         except Blocked as end:
             raise NotSupported(f"publish takes no ttl_seconds: {end.summary}", evidence=end.evidence) from end
         lasting += [message] if seconds > 1 else []
     lasting.append(await queue.publish())
-    begun = time.monotonic()
     await asyncio.sleep(4.0)
     found = await queue.claim(10, HOLD_S)
-    if time.monotonic() > begun + 60:
+    if time.monotonic() > begun + 300:
         raise Disturbed("it took so long that a lifetime may be over")
     missing = [message for message in lasting if not found.of(message)]
     await queue.take(*missing, batch_size=10, timeout_s=HOLD_S, root="LOSS-1")

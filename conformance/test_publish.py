@@ -179,6 +179,22 @@ async def test_bodies_of_one_batch_stay_apart(case: Case) -> None:
     await unchanged(case, queue, messages, batch_size=50, again=True)
 
 
+@proves("PUB-5")
+async def test_being_read_changes_no_body(case: Case) -> None:
+    """PUB-5: `body` MUST be returned on claim equal as JSON to what was published.
+
+    A short and a long body, each read twice by every path that shows a row before it is claimed.
+    """
+    queue = await case.queue()
+    messages = [await queue.publish(), await queue.publish({"text": "0123456789 é" * 2000, "list": [1, None, {}]})]
+    for message in messages * 2:
+        await case.send(wire.read_message(queue.scope, message.id))
+        await case.send(wire.list_queue_messages(queue.scope, queue.id))
+        if message.correlation:
+            await case.send(wire.trace_messages(queue.scope, message.correlation))
+    await unchanged(case, queue, messages, batch_size=1)
+
+
 # Beyond the column types of 64 kB; each of them may be refused.
 SIZES = (70_000, 100_000, 300_000, 1_000_000)
 # A line that takes longer than this to carry one there and back is spared the next size.

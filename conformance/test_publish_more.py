@@ -1,6 +1,7 @@
 """PUB: what publishing counts, how messages are traced and named, and which priorities there are."""
 
 import asyncio
+import contextlib
 import uuid
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -11,9 +12,10 @@ from queueproof.drive.asking import ask, listed
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.client import Exchange
 from queueproof.drive.optional import tolerated
-from queueproof.drive.outcomes import UNDOCUMENTED, Blocked, Disturbed, NotSupported
+from queueproof.drive.outcomes import UNDOCUMENTED, Blocked, Disturbed, Inconclusive, NotSupported
 from queueproof.drive.queue import Message, Queue
 
+S = 1_000_000_000  # ns
 HOLD_S = 60
 # Counters may trail; a publish that is counted late has been counted by then.
 SETTLE_S = 1.5
@@ -90,6 +92,35 @@ async def test_a_chain_is_found_by_its_correlation(case: Case) -> None:
     await queues[0].take_one(first[2], timeout_s=HOLD_S)
     for correlation, chain in chains.items():
         await traced(case, scope, correlation, chain)
+
+
+@proves("PUB-6")
+async def test_a_chain_keeps_what_came_back(case: Case) -> None:
+    """PUB-6: `correlation_id` MUST be stored and `GET /scopes/{scope_id}/messages?correlation_id=` MUST return every
+    message carrying it.
+
+    Of three messages one is released, where that is to be had, and the others lapse; those that were handed out again
+    are looked for.
+    """
+    queue = await case.lasting_queue(scope=await case.own_scope())
+    correlation = f"{case.world.token()}.back"
+    try:
+        chain = await queue.publish_many(3, root="correlation", correlation_id=correlation)
+    except Blocked as end:
+        if end.root != "correlation":
+            raise
+        raise NotSupported("publish takes no correlation_id", evidence=case_ops(case)) from end
+    held = {delivery.message: delivery for delivery in await queue.take(*chain, batch_size=3)}
+    with contextlib.suppress(NotSupported, Disturbed):
+        await queue.act("release", held[chain[0]], root="VIS-6")
+    bound_ns = max(delivery.over_ns for delivery in held.values()) + round(case.world.bound_s * S)
+    async for _ in queue.watch(bound_ns, batch_size=3, timeout_s=HOLD_S):
+        if all(queue.counts[message] > 1 for message in chain):
+            break
+    back = [message for message in chain if queue.counts[message] > 1]
+    if not back:
+        raise Inconclusive("nothing that was claimed came back")
+    await traced(case, queue.scope, correlation, back)
 
 
 def case_ops(case: Case) -> tuple[int, ...]:
