@@ -206,6 +206,14 @@ class TestBook:
         book.claimed(Claim(exchange=exchange(50, 4, 4.1, ok=False)), hold_s=2, alone=True)
         claimed(book, 12, 1, attempts=2)
 
+    def test_an_unanswered_claim_may_take_what_is_published_later(self) -> None:
+        book = story(1)
+        book.claimed(Claim(exchange=exchange(50, 4, 4.1, ok=False)), hold_s=2, alone=True)
+        later = Entry(number=1, message=book.entries[1].message, rank=(1,), states={"pending"})
+        book.published(later)
+        assert later.states == {"pending", "held"}
+        claimed(book, 12, 1, attempts=2)
+
     def test_an_older_message_is_not_passed_over(self) -> None:
         assert root_of(story(1, 2), 5, 2) == "ORD-1"
 

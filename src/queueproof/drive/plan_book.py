@@ -93,6 +93,7 @@ class Book:
     cap: int = 0  # the queue's max_retries, where it is known
     entries: dict[int, Entry] = field(default_factory=dict)
     unknown_claims: int = 0
+    unknown_hold_ns: int = 0  # the longest hold that one of these may give
     paused_ns: int = 0  # since then nothing may be handed out; 0 while it may
 
     @property
@@ -101,6 +102,14 @@ class Book:
 
     def of(self, message: Message) -> Entry | None:
         return next((e for e in self.entries.values() if e.message.id == message.id), None)
+
+    def published(self, entry: Entry) -> None:
+        """A new message, which a claim that was never answered may take as well."""
+        self.entries[entry.number] = entry
+        if self.unknown_claims:
+            entry.states.add("held")
+            entry.over_ns = time.monotonic_ns() + self.unknown_hold_ns
+            entry.attempts = (entry.attempts[0], entry.attempts[1] + self.unknown_claims)
 
     # ── what was claimed ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -131,6 +140,7 @@ class Book:
     def _maybe_claimed(self, ret_ns: int, hold_s: float) -> None:
         """A claim without an answer may hold whatever waited, or take what waits later: it may still be under way."""
         self.unknown_claims += 1
+        self.unknown_hold_ns = max(self.unknown_hold_ns, round(hold_s * S))
         for entry in self.entries.values():
             if entry.states <= {"done", "dead"}:
                 continue

@@ -136,7 +136,7 @@ class PlanRun:
         message = await self._published(asked)
         if message is None:
             return
-        self.book.entries[step.message] = Entry(
+        entry = Entry(
             number=step.message,
             message=message,
             rank=asked.rank,
@@ -145,6 +145,7 @@ class PlanRun:
             optional=asked.optional,
             evidence=[message.publish.op],
         )
+        self.book.published(entry)
         self.ran.story.append(step.told())
 
     async def _published(self, asked: plan_fields.Asked) -> Message | None:
