@@ -57,7 +57,7 @@ async def test_whole_bodies_of_other_kinds_conflict(case: Case) -> None:
     """
     queue = await case.queue()
     taken = 0
-    for first, second in DIFFERENT:
+    for first, second in DIFFERENT[: 2 if case.world.thrift else None]:
         with tolerated():
             key = case.world.token()
             message = await queue.publish(first, root=UNDOCUMENTED, idempotency_key=key)
@@ -94,6 +94,8 @@ async def test_other_bodies_come_back_as_they_were(case: Case) -> None:
 
     And so the same body: of a list, a text, a large object and one of many kinds, after their hold is over.
     """
+    if case.world.thrift:
+        raise NotSupported("requests are counted: other bodies are redelivered in a run without a limit alone")
     queue = await case.lasting_queue()
     messages = await of_every_kind(queue)
     held = await queue.take(*messages.values(), batch_size=len(messages))
