@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from typing import Any
 
 from queueproof.contract import wire
 from queueproof.drive.case import Case, proves, spell
@@ -97,21 +98,26 @@ ODD_LABELS: tuple[dict[str, str], ...] = (
 async def test_a_claimed_item_is_whole(case: Case) -> None:
     """CLAIM-3: A claimed item MUST contain the full `body`, `labels`, and `attempts`.
 
-    Labels of several kinds, in single claims, in a batch, and when redelivered. Labels that a server adds are its own
-    business; those of the message are all there, and no other message's.
+    Labels of several kinds, and none, in single claims, in a batch, and when redelivered. Labels that a server adds are
+    its own business; those of the message are all there, and no other message's.
     """
     queue = await case.lasting_queue()
     messages = [await queue.publish(labels=labels, root="CLAIM-3") for labels in PLAIN_LABELS]
     for labels in ODD_LABELS:
         with tolerated():
             messages.append(await queue.publish(labels=labels, root=UNDOCUMENTED))
+    messages.append(await queue.publish(labels=None, root="PUB-2"))
     again = case.world.dialect.timeout_s + case.world.bound_s
     for delivery in [
         *await queue.take(messages[0]),
         *await queue.take(*messages[1:], batch_size=10),
         *await queue.take(*messages, batch_size=10, root="VIS-2", within_s=again),
     ]:
-        whole(case, delivery, {name for m in messages for name in m.fields["labels"]})
+        whole(case, delivery, {name for m in messages for name in labels_of(m)})
+
+
+def labels_of(message: Message) -> dict[str, Any]:
+    return dict(message.fields.get("labels") or {})
 
 
 def whole(case: Case, delivery: Delivery, ours: set[str]) -> None:
@@ -123,12 +129,15 @@ def whole(case: Case, delivery: Delivery, ours: set[str]) -> None:
         **contrast(delivery.message.body, delivery.body),
         evidence=evidence,
     )
+    own = labels_of(delivery.message)
     labels = delivery.item.get("labels", wire.ABSENT)
+    if not own and labels in (None, wire.ABSENT):
+        labels = {}
     seen = {name: value for name, value in labels.items() if name in ours} if isinstance(labels, dict) else labels
     case.require(
-        isinstance(seen, dict) and same_json(seen, dict(delivery.message.fields["labels"])),
+        isinstance(seen, dict) and same_json(seen, own),
         "a claimed item lacks its labels",
-        expected=f"labels: {spell(delivery.message.fields['labels'])}",
+        expected=f"labels: {spell(own)}",
         seen="no labels" if labels is wire.ABSENT else f"labels: {spell(labels)}",
         evidence=evidence,
     )
