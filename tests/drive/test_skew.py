@@ -1,6 +1,7 @@
 """Each Date header bounds the difference of two clocks; all together bound it closely."""
 
 import time
+from datetime import UTC, datetime
 from email.utils import formatdate
 
 import pytest
@@ -63,3 +64,32 @@ def test_a_clock_that_is_ahead_may_be_so_by_a_stale_second_more() -> None:
 
 def test_nothing_is_known_of_a_clock_that_is_not_told() -> None:
     assert Skew().most_ahead_s(same_machine=False) is None
+
+
+def stamp(ahead_s: float) -> str:
+    """What a clock that is so far ahead writes now."""
+    return datetime.fromtimestamp(time.time() + ahead_s, UTC).isoformat()
+
+
+@pytest.mark.parametrize(("ahead_s", "apart"), [(0.0, False), (2.0, False), (-90.0, True), (90.0, True)])
+def test_a_time_stamp_of_another_clock_contradicts_the_date(ahead_s: float, apart: bool) -> None:
+    skew = Skew()
+    skew.note(*answered(time.time(), 0.0))
+    now_ns = time.monotonic_ns()
+    skew.stamped(stamp(ahead_s), now_ns, now_ns)
+    assert skew.contradicted is apart
+    assert (skew.most_ahead_s(same_machine=False) is None) is apart
+
+
+@pytest.mark.parametrize("value", [None, 7, "yesterday", "2020-01-01T00:00:00"])
+def test_a_time_stamp_that_cannot_be_read_says_nothing(value: object) -> None:
+    skew = Skew()
+    skew.note(*answered(time.time(), 0.0))
+    skew.stamped(value, 0, 1)
+    assert not skew.contradicted
+
+
+def test_without_a_date_a_time_stamp_contradicts_nothing() -> None:
+    skew = Skew()
+    skew.stamped(stamp(90.0), 0, 1)
+    assert not skew.contradicted

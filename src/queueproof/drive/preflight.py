@@ -116,8 +116,9 @@ async def _learn(world: World) -> None:
     queue = await _queue(world)
     if not queue:
         return
+    begun_ns = time.monotonic_ns()
     await _publish(world, queue)
-    await _timeout(world, queue)
+    await _timeout(world, queue, begun_ns, time.monotonic_ns())
     await _batch(world, queue)
 
 
@@ -154,13 +155,17 @@ async def _publish(world: World, queue: str) -> None:
             return
 
 
-async def _timeout(world: World, queue: str) -> None:
+async def _timeout(world: World, queue: str, begun_ns: int, ended_ns: int) -> None:
+    """Which holds are taken; what the claim brings was published between the two, and tells the server's clock."""
     for timeout_s in SHORT_TIMEOUTS_S:
         request = wire.claim(world.scope, queue, batch_size=1, visibility_timeout_s=timeout_s)
         exchange = await _try(world, request, fields={"timeout_s": timeout_s, "limit": 1})
         if exchange.ok:
             world.dialect.timeout_s = timeout_s
             for item in wire.rows(exchange.data) or []:
+                world.client.skew.stamped(
+                    item.get("created_at") if isinstance(item, dict) else None, begun_ns, ended_ns
+                )
                 await world.client.send(wire.complete(world.scope, wire.identity(item)), case=CASE)
             return
 

@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Iterable
+from datetime import datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 from queueproof.contract import wire
 
@@ -12,6 +14,8 @@ RESOLUTION_S = 1.0
 STALE_S = 1.0
 # A clock that NTP slews drifts by this much in minutes against the monotonic one.
 SLEW_S = 0.1
+# A time stamp farther than this from what Date tells is another clock's: a proxy may write one, a database the other.
+APART_S = 5.0
 
 
 class Skew:
@@ -25,6 +29,7 @@ class Skew:
         self._low, self._high = float("-inf"), float("inf")
         self._last: tuple[float, float] | None = None
         self._offset_s = time.time() - time.monotonic()
+        self.contradicted = False  # by a time stamp: which of its clocks the server goes by is not known
 
     def note(self, answer: wire.Answer | None, inv_ns: int, ret_ns: int) -> None:
         """Takes in one answer; the times of its call in ns of this machine's monotonic clock."""
@@ -37,16 +42,31 @@ class Skew:
         )
         self._low, self._high = max(self._low, self._last[0]), min(self._high, self._last[1])
 
+    def stamped(self, value: Any, inv_ns: int, ret_ns: int) -> None:
+        """Takes in the time stamp of something that was made between those times; what is no text is passed over."""
+        bounds = self.bounds
+        try:
+            said = datetime.fromisoformat(value)
+        except (TypeError, ValueError):
+            return
+        if bounds is None or said.tzinfo is None:
+            return
+        at_least_s = said.timestamp() - (ret_ns / 1e9 + self._offset_s)
+        at_most_s = said.timestamp() - (inv_ns / 1e9 + self._offset_s)
+        self.contradicted |= at_most_s < bounds[0] - APART_S or at_least_s > bounds[1] + APART_S
+
     @property
     def bounds(self) -> tuple[float, float] | None:
         """(at least, at most) ahead; None without a Date."""
         return self._last if self._last is None or self._low > self._high else (self._low, self._high)
 
     def most_ahead_s(self, *, same_machine: bool) -> float | None:
-        """How far the server's clock may be ahead of ours; None where nothing is known of it.
+        """How far the server's clock may be ahead of ours; None where nothing is known of it, or it has two of them.
 
         On the same machine there is one clock, unless the answers contradict.
         """
+        if self.contradicted:
+            return None
         if self.bounds is None:
             return 0.0 if same_machine else None
         low, high = self.bounds
