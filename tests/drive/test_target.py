@@ -125,7 +125,7 @@ def names(processes: list[int]) -> set[str]:
     return {Path(f"/proc/{process}/comm").read_text().strip() for process in processes}
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+@pytest.mark.skipif(sys.platform != "linux", reason="run it on Linux, which alone ends a child with its parent")
 @pytest.mark.parametrize("way", ["started", "struck"])
 @pytest.mark.parametrize(("kind", "beside"), [("embedded", set()), ("services", {"mariadbd", "redis-server"})])
 def test_nothing_outlives_a_killed_harness(kind: str, beside: set[str], way: str, tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_nothing_outlives_a_killed_harness(kind: str, beside: set[str], way: str
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+@pytest.mark.skipif(sys.platform != "linux", reason="run it on Linux, which alone ends a child with its parent")
 def test_nothing_outlives_the_killed_holder_of_both_services(tmp_path: Path) -> None:
     """Nor does its folder, once the next one has started."""
     program = Path(__file__).parents[2] / "fixtures" / "stack" / "services.py"

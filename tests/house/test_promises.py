@@ -20,7 +20,8 @@ LONGEST = 450
 
 def text(path: Path) -> str:
     if not path.is_file():
-        pytest.skip(f"{path.relative_to(ROOT)} is not part of this checkout")
+        name = path.relative_to(ROOT)
+        pytest.skip(f"{name} is not here: take a whole clone (`git checkout -- {name}`)")
     return path.read_text()
 
 

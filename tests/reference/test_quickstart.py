@@ -52,7 +52,7 @@ def blocks() -> dict[str, list[str]]:
 def _run(command: list[str], server: Any, **variables: str) -> str:
     missing = shutil.which(command[0]) is None
     if missing:
-        pytest.skip(f"{command[0]} is not installed")
+        pytest.skip(f"the quickstart calls {command[0]}: install it")
     environment = {**os.environ, "SCAIGRID_HOST": server.url, "SCAIGRID_API_KEY": server.keys["all"], **variables}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

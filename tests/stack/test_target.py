@@ -54,7 +54,7 @@ def test_it_serves_with_its_worker_and_goes(images: Any, tmp_path: Path) -> None
         httpx.get(server.url, trust_env=False)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+@pytest.mark.skipif(sys.platform != "linux", reason="run it on Linux, which alone ends a child with its parent")
 def test_nothing_outlives_a_killed_harness(images: Any) -> None:
     program = (
         "import threading\n"

@@ -107,7 +107,7 @@ def test_before_anything_was_sent(tmp_path: Path, pocket: Serving, number: signa
     assert pocket.slugs == []
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+@pytest.mark.skipif(sys.platform != "linux", reason="run it on Linux, which alone ends a child with its parent")
 def test_a_killed_run_is_cleaned_afterwards(tmp_path: Path, pocket: Serving) -> None:
     """kill -9 of the suite itself: nothing could clean up, the ledger knows what is left."""
     run = tmp_path / "run"
@@ -132,7 +132,7 @@ def test_a_killed_run_is_cleaned_afterwards(tmp_path: Path, pocket: Serving) -> 
     assert not any(pocket.key.encode() in path.read_bytes() for path in run.iterdir())
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+@pytest.mark.skipif(sys.platform != "linux", reason="run it on Linux, which alone ends a child with its parent")
 def test_kill_9_of_the_command_alone_still_cleans_up(tmp_path: Path, pocket: Serving) -> None:
     """The suite's process hears of its parent's end, cleans up and goes."""
     run = tmp_path / "run"
