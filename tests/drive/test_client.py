@@ -68,6 +68,28 @@ async def test_the_four_results(say: Say, result: Result, why: str) -> None:
     assert notes.invokes[0].at_ns == exchange.inv_ns <= exchange.ret_ns == notes.returns[0].at_ns
 
 
+@pytest.mark.parametrize(
+    ("say", "refused"),
+    [
+        (http(error("VALIDATION_ERROR"), status=422), True),
+        (http(error(wire.QUEUE_FULL), status=429), True),
+        (http(error("X"), status=503), False),
+        (OK, False),
+        (reset, False),
+    ],
+)
+async def test_what_is_a_refusal(say: Say, refused: bool) -> None:
+    async with scripted(say) as server, client_of(server.url) as (client, _):
+        assert (await client.send(REQUEST)).refused is refused
+
+
+@pytest.mark.parametrize(("result", "code"), [(Result.REJECTED, "RATE_LIMITED"), (Result.NOT_SENT, "")])
+def test_a_limit_and_a_missing_connection_refuse_nothing(result: Result, code: str) -> None:
+    answer = wire.Answer(status=429, text=json.dumps(error(code))) if code else None
+    exchange = client_module.Exchange(op=1, request=REQUEST, result=result, answer=answer, inv_ns=0, ret_ns=1)
+    assert not exchange.refused
+
+
 async def test_a_refused_connection_was_not_sent() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

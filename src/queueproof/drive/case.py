@@ -160,7 +160,7 @@ class Case:
                 return exchange
             if optional and exchange.unsupported:
                 raise NotSupported(f"{doing}: answered {exchange.told()}", evidence=(exchange.op,))
-            if exchange.result is Result.REJECTED and exchange.status != 429:
+            if exchange.refused:
                 if perhaps:
                     raise Disturbed(f"{doing}: refused after a try whose answer was lost", evidence=(exchange.op,))
                 break

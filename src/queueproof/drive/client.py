@@ -69,6 +69,11 @@ class Exchange:
         return self.answer.code if self.answer else ""
 
     @property
+    def refused(self) -> bool:
+        """Whether an answer says no to this very request: no rate limit, and no silence."""
+        return self.result is Result.REJECTED and (self.status != 429 or self.code == wire.QUEUE_FULL)
+
+    @property
     def unsupported(self) -> bool:
         """Whether the answer says that there is no such verb here."""
         return self.status in NO_SUCH_VERB

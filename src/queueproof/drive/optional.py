@@ -79,10 +79,9 @@ async def answered(case: Case, request: wire.Request, *, echoes: bool = False, *
     perhaps = False
     for attempt in range(TRIES):
         exchange = await case.send(request, **options)
-        refused = exchange.result is Result.REJECTED and (exchange.status != 429 or exchange.code == wire.QUEUE_FULL)
-        if refused and perhaps and echoes:
+        if exchange.refused and perhaps and echoes:
             raise Disturbed(f"{request.verb}: refused after a try whose answer was lost", evidence=(exchange.op,))
-        if exchange.ok or refused:
+        if exchange.ok or exchange.refused:
             return exchange
         perhaps = perhaps or exchange.result is Result.UNKNOWN
         await asyncio.sleep(FIRST_PAUSE_S * 2**attempt)

@@ -227,9 +227,8 @@ class PlanRun:
         exchange = await self.case.send(wire.publish(self.scope, self.queue.id, sent), fields=described)
         entry.busy = False
         self.ran.story.append(f"{verb} m{entry.number}: {exchange.told()}")
-        refused = exchange.result is Result.REJECTED and exchange.status != 429
         entry.pass_time(exchange.ret_ns)
-        if not (exchange.ok or refused) or exchange.status in UNAVAILABLE or entry.states & ENDED:
+        if not (exchange.ok or exchange.refused) or exchange.status in UNAVAILABLE or entry.states & ENDED:
             return
         if exchange.code == wire.QUEUE_FULL:
             return  # what a full queue answers to a replay is not documented

@@ -145,6 +145,8 @@ class Queue:
         """The promise that a refused publish breaks when it is not about publishing itself."""
         if exchange.code == wire.QUEUE_FULL:
             depth = self.fields.get("max_depth")
+            if depth and self.unsettled:
+                raise Disturbed("a call of unknown result may have left a message that takes a place")
             return "QUEUE-2" if depth is None else "DEPTH-3" if depth else "QUEUE-5"
         if exchange.status == 404 and not self._by_id:
             return "QUEUE-1"  # the id that the queue's creation gave leads nowhere
@@ -237,7 +239,7 @@ class Queue:
 
     def _no_claim(self, exchange: Exchange, hold_s: float, refused: str) -> Claim:
         """A claim that brought nothing: not sent, unknown, or refused."""
-        if exchange.result is Result.REJECTED and exchange.status != 429:
+        if exchange.refused:
             if exchange.status == 404 and self._by_id:  # "nothing there" on a queue that was claimed from before
                 self._unanswered = []
                 return Claim(exchange=exchange)
