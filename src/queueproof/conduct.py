@@ -19,7 +19,7 @@ from queueproof.checks.all import run_all
 from queueproof.checks.finding import Finding
 from queueproof.checks.order import Ordering
 from queueproof.contract.requirements import Requirement, catalogue, catalogue_digest, catalogue_version
-from queueproof.drive.cleanup import LEDGER, Ledger, clean_up
+from queueproof.drive.cleanup import clean_up
 from queueproof.drive.client import Client
 from queueproof.drive.engine import CaseSpec, Ended, run_cases
 from queueproof.drive.identity import ask, capabilities
@@ -35,6 +35,7 @@ from queueproof.drive.sweep import sweep
 from queueproof.drive.target import SERVER_LOG, Target, at_url, base_url, open_target
 from queueproof.drive.world import DEFAULT_SEED, DEFAULT_SLACK_S, World
 from queueproof.errors import QueueproofError
+from queueproof.evidence.created import LEDGER, Ledger
 from queueproof.evidence.history import HistoryWriter, read_history
 from queueproof.evidence.results import (
     SCHEMA,
@@ -327,15 +328,23 @@ NOTHING_LEFT = "everything that the run created has been taken away"
 
 
 def clean_run(path: Path, *, url: str, key: str) -> str:
-    """Takes away what the run in `path` left on its server; what became of it, in words.
+    """Takes away what the run in `path`, and those within it (a capacity search's windows), left on their server; what
+    became of it, in words.
 
     `url` and `key`: of the server; the address defaults to the run's own. Raises QueueproofError when there is no such
     run, or no key.
     """
-    directory = RunDirectory.open(path)
-    manifest = directory.manifest()
-    if not (path / LEDGER).is_file():
+    RunDirectory.open(path)
+    parts = sorted(ledger.parent for ledger in path.rglob(LEDGER))
+    if not parts:
         return "the run created nothing"
+    told = dict.fromkeys(_clean_part(part, url=url, key=key) for part in parts)
+    return "; ".join([words for words in told if words != NOTHING_LEFT] or told)
+
+
+def _clean_part(path: Path, *, url: str, key: str) -> str:
+    """The same for one run by itself."""
+    manifest = RunDirectory.open(path).manifest()
     if manifest.target.get("kind") == "embedded" and not url:
         return "the run's server was its own, and ended with it: there is nothing to take away"
     address = url or str(manifest.target.get("url", ""))

@@ -10,9 +10,10 @@ from fixtures.pocket import Pocket, running
 from fixtures.registry import find
 
 from queueproof.contract import wire
-from queueproof.drive.cleanup import Ledger, clean_up
+from queueproof.drive.cleanup import clean_up
 from queueproof.drive.client import Client
 from queueproof.errors import CorruptRunError
+from queueproof.evidence.created import Ledger
 
 
 @asynccontextmanager

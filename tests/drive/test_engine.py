@@ -9,11 +9,11 @@ from drive_server import client_of, http, scripted
 from queueproof.contract import wire
 from queueproof.drive import engine
 from queueproof.drive.case import Case
-from queueproof.drive.cleanup import Ledger
 from queueproof.drive.engine import CONFIRMED_AT, TRIES, CaseSpec, Ended, run_cases
 from queueproof.drive.noise import LagMeter
 from queueproof.drive.outcomes import Blocked, CaseEnd, Disturbed, Inconclusive, NotRun, NotSupported, Violation
 from queueproof.drive.world import World
+from queueproof.evidence.created import Ledger
 from queueproof.evidence.results import CaseResult, Outcome
 
 Function = Callable[[Case], Awaitable[None]]

@@ -11,7 +11,6 @@ from fixtures.pocket import Server, running
 from fixtures.registry import find
 
 from queueproof.drive.case import Case
-from queueproof.drive.cleanup import Ledger
 from queueproof.drive.client import Client
 from queueproof.drive.limits import RequestBudget
 from queueproof.drive.observe import Observer, Seen, observing
@@ -20,6 +19,7 @@ from queueproof.drive.preflight import check_target
 from queueproof.drive.questions_more import questions
 from queueproof.drive.recorder import Recorder
 from queueproof.drive.world import World
+from queueproof.evidence.created import Ledger
 from queueproof.evidence.results import Observation
 
 

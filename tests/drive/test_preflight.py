@@ -13,10 +13,10 @@ from fixtures.pocket import Pocket, Server, running
 from fixtures.registry import find
 
 from queueproof.drive import preflight
-from queueproof.drive.cleanup import Ledger
 from queueproof.drive.preflight import check_target
 from queueproof.drive.world import Dialect, World
 from queueproof.errors import TargetError
+from queueproof.evidence.created import Ledger
 
 PAGE = b"<!doctype html><title>Welcome</title>"
 

@@ -11,7 +11,7 @@ from queueproof.contract import wire
 from queueproof.drive import client as client_module
 from queueproof.drive import silence
 from queueproof.drive.case import Case
-from queueproof.drive.cleanup import NO_ANSWER, Ledger, clean_up
+from queueproof.drive.cleanup import NO_ANSWER, clean_up
 from queueproof.drive.client import Client
 from queueproof.drive.engine import CaseSpec, run_cases
 from queueproof.drive.limits import RequestBudget
@@ -20,6 +20,7 @@ from queueproof.drive.recorder import Recorder
 from queueproof.drive.silence import CALLS_UNANSWERED, Silence
 from queueproof.drive.sweep import sweep
 from queueproof.drive.world import World
+from queueproof.evidence.created import Ledger
 from queueproof.evidence.results import Outcome
 
 NOWHERE = "http://127.0.0.1:9"

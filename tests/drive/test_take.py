@@ -12,12 +12,12 @@ from fixtures.pocket.http import Reply, Request
 from queueproof.contract import wire
 from queueproof.drive import queue as queue_module
 from queueproof.drive.case import Case
-from queueproof.drive.cleanup import Ledger
 from queueproof.drive.client import Client
 from queueproof.drive.limits import RequestBudget
 from queueproof.drive.outcomes import Blocked, Disturbed, Inconclusive, Violation
 from queueproof.drive.recorder import Recorder
 from queueproof.drive.world import World
+from queueproof.evidence.created import Ledger
 
 
 @asynccontextmanager

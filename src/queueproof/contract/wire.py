@@ -22,6 +22,8 @@ SCOPE_PAUSED: Final = "SCAIQUEUE_SCOPE_PAUSED"
 QUEUE_PAUSED: Final = "SCAIQUEUE_QUEUE_PAUSED"
 QUEUE_FULL: Final = "SCAIQUEUE_QUEUE_FULL"
 IDEMPOTENCY_CONFLICT: Final = "SCAIQUEUE_IDEMPOTENCY_CONFLICT"
+# No route at such a path, or none for such a method: nothing happened there.
+NO_SUCH_VERB: Final = frozenset({404, 405, 501})
 
 SYSTEM_QUEUES: Final = ("_dead_letter", "_events", "_audit", "_integrity", "_corrections")
 TIERS: Final = ("critical", "high", "normal", "low", "background")

@@ -35,9 +35,6 @@ LIMITED_TRIES = 5  # of a call whose answer is to be lost
 _BEGUN = 4_096
 _DIGITS = 16
 
-# No route at such a path, or none for such a method: nothing happened there.
-NO_SUCH_VERB = frozenset({404, 405, 501})
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Exchange:
@@ -76,7 +73,7 @@ class Exchange:
     @property
     def unsupported(self) -> bool:
         """Whether the answer says that there is no such verb here."""
-        return self.status in NO_SUCH_VERB
+        return self.status in wire.NO_SUCH_VERB
 
     @property
     def hangs(self) -> bool:
@@ -345,7 +342,7 @@ def classify(answer: wire.Answer) -> tuple[Result, str]:
         if answer.json or not answer.text.strip():
             return Result.OK, ""
         return Result.UNKNOWN, f"{status} with a body that is no JSON"
-    if status in NO_SUCH_VERB:
+    if status in wire.NO_SUCH_VERB:
         return Result.REJECTED, f"answered {status}"
     if 400 <= status < 500 and status != 408:
         if answer.json:

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from queueproof.contract import wire
-from queueproof.drive.cleanup import Ledger
 from queueproof.drive.client import Client, Exchange
 from queueproof.drive.limits import RequestBudget, Stated, stated
 from queueproof.drive.preflight import check_target
@@ -23,6 +22,7 @@ from queueproof.drive.verbs import verbs_of
 from queueproof.drive.world import CADENCE_S, World
 from queueproof.errors import TargetError
 from queueproof.evidence.checkup import Line, Sign
+from queueproof.evidence.created import Ledger
 from queueproof.evidence.operation import Record, Result
 
 # A lapsed claim that is not back so long after its timeout and the enforcer's second has nobody who brings it back.

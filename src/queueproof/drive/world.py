@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from queueproof.drive.cleanup import Ledger
 from queueproof.drive.client import Client
 from queueproof.drive.outcomes import CaseEnd
+from queueproof.evidence.created import Ledger
 
 if TYPE_CHECKING:
     from queueproof.drive.queue import Queue

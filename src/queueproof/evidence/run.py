@@ -16,6 +16,7 @@ import msgspec
 
 from queueproof import __version__
 from queueproof.errors import CorruptRunError, HarnessError, UsageError
+from queueproof.evidence.created import LEDGER
 from queueproof.evidence.results import SCHEMA, Results
 
 MANIFEST, RESULTS, REPORT, JUNIT = "manifest.json", "results.json", "report.html", "junit.xml"
@@ -187,7 +188,7 @@ def _empty(path: Path) -> None:
     """Takes an earlier run's own files away, and nothing else."""
     names = (
         *("history-*.ndjson", "latency-*.hlog", MANIFEST, RESULTS, REPORT, JUNIT, CONTRACT, ".*.partial"),
-        *("created.ndjson", "server.log", *LOAD_FILES),
+        *(LEDGER, "server.log", *LOAD_FILES),
     )
     for pattern in names:
         for file in path.glob(pattern):

@@ -18,6 +18,7 @@ import gevent
 import gevent.event
 
 from queueproof.errors import ExitCode, HarnessError, QueueproofError
+from queueproof.evidence import created
 from queueproof.evidence.history import clock_domain
 from queueproof.evidence.latency import Interval, IntervalLog, log_name
 from queueproof.swarm import outcome
@@ -138,13 +139,14 @@ class Coordinator:
         ledger = Ledger(path, run=self.run, writer=0, on_failure=self.interrupt)
         client = Client(sender, ledger, Measures(), case=f"load/{self.scenario.name}")
         try:
-            ground = prepare(client, self.scenario, run=self.run)
+            made = created.Ledger(self.directory / created.LEDGER)
+            ground = prepare(client, self.scenario, made, run=self.run)
             told: dict[str, Any] = {}
             try:
                 self.scenario, self._adapted = adapt(client, self.scenario, ground)
                 told.update(self._between(client, ground, workers))
             finally:
-                told["clean_up"] = clean_up(self._unrecorded(sender), ground)
+                told["clean_up"] = clean_up(self._unrecorded(sender), ground, made)
             return told
         finally:
             ledger.close()

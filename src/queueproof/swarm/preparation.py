@@ -9,6 +9,8 @@ import gevent.pool
 
 from queueproof.contract import wire
 from queueproof.errors import TargetError
+from queueproof.evidence.created import Ledger
+from queueproof.evidence.operation import Result
 from queueproof.swarm.client import Client, Operation
 from queueproof.swarm.flows import Producer
 from queueproof.swarm.scenario import Scenario
@@ -18,6 +20,7 @@ PRELOADING: Final = 16  # publishes at a time before the load begins
 # A busy server or its gateway may refuse a call now and then, which is no reason not to begin.
 TRIES: Final = 5
 PAUSE_S: Final = 0.3  # … doubled from try to try
+UNANSWERED: Final = "whether these were created was never answered: `queueproof clean RUN` looks"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,11 +33,19 @@ class Ground:
     dead_letter: str  # queue id; "" when the target lists none
 
 
-def prepare(client: Client, scenario: Scenario, *, run: str) -> Ground:
+def prepare(client: Client, scenario: Scenario, created: Ledger, *, run: str) -> Ground:
     """Creates scope and queues. Raises TargetError that says what the target answered."""
-    slug = f"qp-load-{run}"
-    made = tried(client, lambda again: wire.create_scope(f"{slug}{again}", f"queueproof load {run}"))
+    slug = ""
+
+    def named(again: str) -> wire.Request:
+        nonlocal slug
+        slug = f"qp-load-{run}{again}"
+        created.intend(slug)
+        return wire.create_scope(slug, f"queueproof load {run}")
+
+    made = tried(client, named, refused=lambda: created.refused(slug))
     scope = _id(wire.create_scope(slug, ""), made)
+    created.created(slug, scope)
     queues = []
     for number in range(scenario.queue.count):
         fields: dict[str, Any] = {
@@ -44,6 +55,7 @@ def prepare(client: Client, scenario: Scenario, *, run: str) -> Ground:
             "ordering": scenario.queue.ordering,
         }
         queues.append(_queue(client, scope, fields, scenario.queue.max_retries))
+        created.queue(scope, queues[-1])
     return Ground(slug=slug, scope=scope, queues=tuple(queues), dead_letter=_dead_letter(client, scope))
 
 
@@ -60,15 +72,28 @@ def preload(client: Client, scenario: Scenario, ground: Ground, *, run: str) -> 
         raise TargetError(f"not one message could be published before the load: {why}", hint="see the target's log")
 
 
-def clean_up(client: Client, ground: Ground) -> dict[str, Any]:
-    """Deletes the scope where the target can; says what is left of it otherwise."""
-    if client.perform(wire.delete_scope(ground.scope)).ok:
-        return {"scopes_created": 1, "scopes_deleted": 1, "left": [], "note": ""}
-    for queue in ground.queues:
-        if not client.perform(wire.delete_queue(ground.scope, queue)).ok:
-            break
-    note = "the target does not delete scopes; what is left is empty"
-    return {"scopes_created": 1, "scopes_deleted": 0, "left": [ground.slug], "note": note}
+def clean_up(client: Client, ground: Ground, created: Ledger) -> dict[str, Any]:
+    """Deletes the scope where the target can; says what is left of it, and why, otherwise."""
+    deleted = tried(client, lambda _: wire.delete_scope(ground.scope))
+    gone = deleted.ok or (deleted.status == 404 and client.perform(wire.read_scope(ground.scope)).status == 404)
+    if gone:
+        created.gone(ground.slug)
+    elif deleted.status in wire.NO_SUCH_VERB:
+        for queue in ground.queues:
+            if not client.perform(wire.delete_queue(ground.scope, queue)).ok:
+                break
+    left = list(created.scopes)
+    note = _left(deleted) if ground.slug in left else UNANSWERED if left else ""
+    return {"scopes_created": 1, "scopes_deleted": int(gone), "left": left, "note": note}
+
+
+def _left(deleted: Operation) -> str:
+    """Why the scope is still there."""
+    if not deleted.status:
+        return "the server did not answer: when it does, run `queueproof clean RUN`"
+    if deleted.status in wire.NO_SUCH_VERB:
+        return "the target does not delete scopes; what is left is empty"
+    return f"the target did not delete it: {deleted.why}; `queueproof clean RUN` tries again"
 
 
 def _queue(client: Client, scope: str, fields: dict[str, Any], max_retries: int) -> str:
@@ -99,17 +124,23 @@ def _id(request: wire.Request, operation: Operation) -> str:
     raise TargetError(_refusal(request, operation), hint=hint(operation))
 
 
-def tried(client: Client, request: Callable[[str], wire.Request], tries: int = TRIES) -> Operation:
+def tried(
+    client: Client,
+    request: Callable[[str], wire.Request],
+    tries: int = TRIES,
+    refused: Callable[[], None] = lambda: None,
+) -> Operation:
     """The first answer that is not "come again". What has an unknown result may be there: each try has its own name.
 
-    `request("")` is the first, `request("-2")` the second.
+    `request("")` is the first, `request("-2")` the second; `refused` is called after each that surely had no effect.
     """
-    operation = client.perform(request(""))
-    for number in range(2, tries + 1):
-        if operation.status != 429 and operation.status < 500:
+    for number in range(1, tries + 1):
+        operation = client.perform(request(f"-{number}" if number > 1 else ""))
+        if operation.result in {Result.REJECTED, Result.NOT_SENT}:
+            refused()
+        if (operation.status != 429 and operation.status < 500) or number == tries:
             break
-        gevent.sleep(PAUSE_S * 2 ** (number - 2))
-        operation = client.perform(request(f"-{number}"))
+        gevent.sleep(PAUSE_S * 2 ** (number - 1))
     return operation
 
 

@@ -132,6 +132,23 @@ def test_a_killed_run_is_cleaned_afterwards(tmp_path: Path, pocket: Serving) -> 
     assert not any(pocket.key.encode() in path.read_bytes() for path in run.iterdir())
 
 
+def test_a_killed_load_is_cleaned_afterwards(tmp_path: Path, pocket: Serving) -> None:
+    """kill -9 of the command and of Locust: the ledger knows the scope."""
+    run = tmp_path / "run"
+    with Started("load", "smoke", "--duration", "60", "--out", run, cwd=tmp_path, env=pocket.env) as started:
+        history = run / "history-1.ndjson"
+        wait_until(lambda: history.is_file() and b'"claim"' in history.read_bytes(), "a claim")
+        family = started.family()
+        for process in reversed(family):
+            os.kill(process, signal.SIGKILL)
+        started.process.wait()
+    wait_until(lambda: not any(map(alive, family)), "the end of the killed processes")
+    assert pocket.slugs
+    cleaned = queueproof("clean", run, cwd=tmp_path, env={"SCAIGRID_API_KEY": pocket.key})
+    assert (cleaned.code, cleaned.err, cleaned.out) == (0, "", "1 of 1 scopes taken away\n")
+    assert pocket.slugs == []
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="run it on Linux, which alone ends a child with its parent")
 def test_kill_9_of_the_command_alone_still_cleans_up(tmp_path: Path, pocket: Serving) -> None:
     """The suite's process hears of its parent's end, cleans up and goes."""
