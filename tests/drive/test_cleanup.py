@@ -131,6 +131,18 @@ async def test_gone_after_a_lost_answer_is_gone() -> None:
     assert cleaned.scopes_deleted == 1
 
 
+@pytest.mark.parametrize("afterwards", [False, True])
+async def test_a_server_that_was_made_anew_has_nothing_left(afterwards: bool) -> None:
+    """After the run its list of scopes tells "no such scope" from "no such verb"."""
+    ledger = Ledger()
+    ledger.intend("qpx1")
+    ledger.created("qpx1", "s1")
+    unknown, nothing = http({"error": {"code": "NOT_FOUND"}}, status=404), http({"data": []})
+    async with scripted(unknown, nothing) as server, client_of(server.url) as (client, _):
+        cleaned = await clean_up(ledger, client, afterwards=afterwards)
+    assert cleaned.left == (() if afterwards else ("qpx1",))
+
+
 async def test_a_server_that_is_gone_leaves_a_list() -> None:
     ledger = Ledger()
     ledger.intend("qpx1")

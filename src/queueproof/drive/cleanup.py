@@ -35,7 +35,11 @@ async def clean_up(ledger: Ledger, client: Client, *, afterwards: bool = False) 
                 ledger.gone(slug)
     deleted = 0
     for scope in wanted:
-        refusal = NO_ANSWER if note is NO_ANSWER and client.silence.word else await _delete(scope, client)
+        refusal = (
+            NO_ANSWER
+            if note is NO_ANSWER and client.silence.word
+            else await _delete(scope, client, afterwards=afterwards)
+        )
         if not refusal:
             deleted += 1
             ledger.gone(scope.slug)
@@ -51,13 +55,18 @@ NO_DELETE = "this server offers no DELETE for scopes: their queues were emptied 
 NO_ANSWER = "the server did not answer: when it does, run `queueproof clean RUN`"
 
 
-async def _delete(scope: CreatedScope, client: Client) -> str:
-    """ "" when the scope is gone, else why not. A passing fault of the network gets a second and a third try."""
+async def _delete(scope: CreatedScope, client: Client, *, afterwards: bool) -> str:
+    """ "" when the scope is gone, else why not. A passing fault of the network gets a second and a third try.
+
+    `afterwards`: the server may have been made anew meanwhile, so that "no such scope" is looked into.
+    """
     for attempt in range(3):
         exchange = await client.send(wire.delete_scope(scope.id), case=CASE)
         if exchange.answer is None and client.silence.word:
             break
         if exchange.ok or (exchange.status == 404 and attempt and exchange.code):
+            return ""
+        if exchange.status == 404 and afterwards and await _find([scope.slug], client) == ([], []):
             return ""
         if exchange.unsupported:
             return NO_DELETE
