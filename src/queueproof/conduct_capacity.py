@@ -22,6 +22,7 @@ from queueproof.swarm import scenario as scenarios
 from queueproof.swarm.scenario import Scenario
 from queueproof.verdict import load_judge, objectives, scaling, window
 from queueproof.verdict.capacity import Bound, Came, Capacity, Manner, Probe, search
+from queueproof.verdict.consumers import Crew
 from queueproof.verdict.objectives import Objective
 
 RECENT_S: Final = 24 * 3600.0  # a conformance result older than a day is of another server
@@ -36,7 +37,7 @@ class CapacityOptions:
     scenario: str
     objectives: tuple[str, ...] = ()
     rate: float | None = None  # where to start; None: the scenario's own
-    users: int | None = None  # consumers
+    users: int | None = None  # consumers; None: as many as the rate needs, and never fewer than the scenario's
     processes: tuple[int, ...] = (1,)
     window_s: float | None = None
     precision: float = 0.05
@@ -243,8 +244,9 @@ class _Windows:
         self._options, self._wanted, self._target, self._directory = options, wanted, target, directory
         self._calm, self._processes, self._tell, self._number = calm, processes, tell, before
         self._samples = window.samples(wanted)
-        consumers = scenarios.load(options.scenario).consumers
-        self._held_back = consumers.abandon + consumers.fail + consumers.release
+        own = scenarios.load(options.scenario).consumers
+        self._held_back = own.abandon + own.fail + own.release
+        self._crew = Crew(own.count, own.batch_size, work_s=own.work_s, fixed=options.users)
 
     def probe(self, rate: float, phase: str) -> Probe:
         """One window, once the target rests."""
@@ -258,7 +260,7 @@ class _Windows:
         options = LoadOptions(
             scenario=self._options.scenario,
             rate=rate,
-            users=self._options.users,
+            users=self._crew.count(rate) or None,
             duration_s=self._options.window_s or window.length_s(rate, self._samples, phase),
             processes=self._processes,
             objectives=self._options.objectives,
@@ -281,7 +283,10 @@ class _Windows:
             "directory": str(place.relative_to(self._directory.path)),
             "restless": restless,
         }
-        return self._done(window.read(run.results, rate=rate, phase=phase, held_back=self._held_back, detail=detail))
+        probe = window.read(
+            run.results, rate=rate, phase=phase, crew=self._crew, held_back=self._held_back, detail=detail
+        )
+        return self._done(probe)
 
     def _done(self, probe: Probe) -> Probe:
         self._tell(Told(kind="probe", number=self._number, rate=probe.rate, phase=probe.phase, probe=probe))

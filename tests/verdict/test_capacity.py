@@ -12,6 +12,7 @@ from queueproof.errors import ExitCode
 from queueproof.evidence.results import FindingResult, Results, Verdict
 from queueproof.verdict import objectives, window
 from queueproof.verdict.capacity import REPEATS, Bound, Came, Manner, Probe, search
+from queueproof.verdict.consumers import Crew
 from queueproof.verdict.edge import edge
 from queueproof.verdict.scaling import Law, fit, told
 
@@ -169,6 +170,10 @@ def test_more_windows_narrow_the_interval() -> None:
 # ── windows ──
 
 
+def crew() -> Crew:
+    return Crew(8)
+
+
 def run(**changes: Any) -> Results:
     series = [{"backlog": 5} for _ in range(10)]
     load = {"sent": 1000, "duration_s": 10.0, "series": series, "invalid": [], **changes.pop("load", {})}
@@ -202,15 +207,15 @@ LOST = FindingResult(check="loss", requirement="LOSS-1", summary="m1 was lost", 
     ],
 )
 def test_what_a_window_comes_to(results: Results, came: Came, word: str) -> None:
-    probe = window.read(results, rate=100, phase="rise", detail={})
+    probe = window.read(results, rate=100, phase="rise", crew=crew(), detail={})
     assert probe.came is came
     assert word in probe.why
 
 
 def test_what_the_scenario_itself_holds_back_is_no_growth() -> None:
     growing = run(load={"series": [{"backlog": 4 * n} for n in range(10)]})
-    assert window.read(growing, rate=100, phase="rise", held_back=0.05, detail={}).came is Came.MET
-    assert window.read(growing, rate=100, phase="rise", detail={}).came is Came.MISSED
+    assert window.read(growing, rate=100, phase="rise", crew=crew(), held_back=0.05, detail={}).came is Came.MET
+    assert window.read(growing, rate=100, phase="rise", crew=crew(), detail={}).came is Came.MISSED
 
 
 def test_a_rarer_percentile_needs_more_samples_and_a_longer_window() -> None:

@@ -44,7 +44,9 @@ def capacity(
         ),
     ] = None,
     rate: Annotated[float | None, typer.Option(help="Where to start, messages a second.", rich_help_panel=LOAD)] = None,
-    users: Annotated[int | None, typer.Option(help="Consumers.", rich_help_panel=LOAD)] = None,
+    users: Annotated[
+        int | None, typer.Option(help="Consumers; as many as the rate needs where left out.", rich_help_panel=LOAD)
+    ] = None,
     window: Annotated[str | None, typer.Option(help="Length of a window, like 10s.", rich_help_panel=LOAD)] = None,
     processes: Annotated[str, typer.Option(help="Locust processes; several: 1,2,4.", rich_help_panel=LOAD)] = "1",
     out: Annotated[Path | None, typer.Option(help="The run directory.", rich_help_panel=OUTPUT)] = None,

@@ -9,7 +9,7 @@ from queueproof.report.quiet_page import page
 from queueproof.report.story import Story
 from queueproof.report.text import plain
 
-_SIGNS: Final = {"met": "✓ met", "missed": "✗ missed", "invalid": "? invalid"}
+_SIGNS: Final = {"met": "✓ met", "missed": "✗ missed", "short": "… again", "invalid": "? invalid"}
 _BOUNDS: Final = {
     "interval": "seen from both sides",
     "at-least": "a lower bound: the generator ended first",
@@ -53,7 +53,10 @@ def facts(told: Mapping[str, Any]) -> list[tuple[str, str]]:
     if told.get("low") and told.get("high") and told.get("bound") == "interval":
         found.append(("95 % interval", f"{told['low']:,.0f} to {told['high']:,.0f}/s"))
     if told.get("held"):
-        found.append(("highest rate that was held", f"{told['held']:,.1f}/s"))
+        crew = next((one["consumers"] for one in told.get("probes") or [] if _holds(one, told["held"])), None)
+        found.append(
+            ("highest rate that was held", f"{told['held']:,.1f}/s" + (f", {crew:,} consumers" if crew else ""))
+        )
     if told.get("bound"):
         found.append(("kind of answer", _BOUNDS.get(told["bound"], str(told["bound"]))))
     if told.get("samples"):
@@ -61,6 +64,10 @@ def facts(told: Mapping[str, Any]) -> list[tuple[str, str]]:
     if told.get("conformance"):
         found.append(("conformance", plain(told["conformance"], 120)))
     return found
+
+
+def _holds(probe: Mapping[str, Any], rate: float) -> bool:
+    return bool(probe.get("rate") == rate and probe.get("came") == "met" and probe.get("consumers"))
 
 
 def rows(told: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -75,6 +82,7 @@ def rows(told: Mapping[str, Any]) -> list[dict[str, Any]]:
             "sent": f"{probe.get('sent', 0):,}",
             "e2e": duration(probe.get("e2e_p99_us") or None),
             "generator": f"{100 * probe.get('generator_cpu', 0):.0f} %",
+            "consumers": f"{probe['consumers']:,}" if probe.get("consumers") else "",
             "processes": probe.get("processes", 1),
             "why": " · ".join(filter(None, (probe.get("why", ""), probe.get("restless", "")))),
             "directory": probe.get("directory", ""),
@@ -89,7 +97,8 @@ def text(story: Story) -> str:
     lines = [f"{story.verdict}. {story.sentence}", ""]
     for row in rows(told):
         line = f"{row['number']:>4}  {row['rate']:>9}/s  {row['phase']:7} {row['came']:10} {row['sent']:>8} sent"
-        lines.append(f"{line}  e2e p99 {row['e2e']:>9}  {plain(row['why'], 110)}".rstrip())
+        line += f"  e2e p99 {row['e2e']:>9}" + (f"  {row['consumers']:>5} consumers" if row["consumers"] else "")
+        lines.append(f"{line}  {plain(row['why'], 110)}".rstrip())
     lines += ["", *(f"{name:34} {value}" for name, value in facts(told))]
     scaling = told.get("scaling") or {}
     if scaling:

@@ -9,7 +9,7 @@ from rich.status import Status
 from queueproof.report.live import backlog
 from queueproof.report.text import plain
 
-_STYLES: Final = {"met": "green", "missed": "red", "invalid": "yellow"}
+_STYLES: Final = {"met": "green", "missed": "red", "short": "yellow", "invalid": "yellow"}
 
 
 class Live:

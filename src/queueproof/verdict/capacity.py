@@ -19,6 +19,7 @@ class Came(StrEnum):
 
     MET = "met"
     MISSED = "missed"
+    SHORT = "short"  # its consumers were the bottleneck: run again at once, with more
     INVALID = "invalid"  # the generator was the bottleneck: nothing is said about the target
     FINDING = "finding"  # the target broke a promise
     GONE = "gone"  # the target did not answer any more
@@ -85,7 +86,7 @@ def search(probe: Probing, manner: Manner) -> Capacity:
     """Looks for the edge. `probe(rate, phase)` runs one window, and lets the target come to rest before it."""
     seen: list[Probe] = []
     ceiling = math.inf  # the generator's limit
-    while len(seen) < manner.most:
+    while sum(one.came is not Came.SHORT for one in seen) < manner.most:
         asked = _next(seen, ceiling, manner)
         if asked is None:
             break
@@ -111,6 +112,8 @@ def _next(seen: Sequence[Probe], ceiling: float, manner: Manner) -> tuple[float,
         return manner.start, "rise"
     met = [one.rate for one in seen if one.came is Came.MET]
     missed = [one.rate for one in seen if one.came is Came.MISSED]
+    if seen[-1].came is Came.SHORT:
+        return seen[-1].rate, seen[-1].phase
     if seen[-1].came is Came.INVALID and seen[-1].rate < ceiling:
         return seen[-1].rate, "repeat"  # once more: another program may have had the machine for a moment
     if not missed:

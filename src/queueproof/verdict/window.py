@@ -12,6 +12,7 @@ from typing import Any, Final
 from queueproof.errors import ExitCode
 from queueproof.evidence.results import Results
 from queueproof.verdict.capacity import Came, Probe
+from queueproof.verdict.consumers import BUSY, Crew
 from queueproof.verdict.objectives import Objective
 
 # A carried rate is one of which the target takes so much …
@@ -46,13 +47,25 @@ def length_s(rate: float, wanted: int, phase: str) -> float:
     return max(SHORTEST_FAR_S if far else SHORTEST_S, min(LONGEST_S, enough_s))
 
 
-def read(results: Results, *, rate: float, phase: str, held_back: float = 0.0, detail: Mapping[str, Any]) -> Probe:
+def read(
+    results: Results, *, rate: float, phase: str, crew: Crew, held_back: float = 0.0, detail: Mapping[str, Any]
+) -> Probe:
     """The probe. `held_back`: the share of messages that the scenario itself leaves uncompleted for a while."""
     came, why = _came(results, held_back)
     load = results.load
+    count = crew.count(rate)
+    busy = crew.busy(results.verbs, load.get("throughput", 0.0), count)
+    if came in {Came.MET, Came.MISSED}:
+        short = crew.short(rate=rate, missed=came is Came.MISSED, busy=busy, verbs=results.verbs)
+        if short:
+            came, why = Came.SHORT, f"{why}: its {count:,} consumers were busy, so again with {crew.count(rate):,}"
+        elif came is Came.MISSED and busy >= BUSY and crew.fixed:
+            why = f"{why} (its {count:,} consumers were busy; more of them, --users, may carry more)"
     told = {
         **detail,
         "sent": load.get("sent", 0),
+        "consumers": count,
+        "consumers_busy": round(busy, 3),
         "duration_s": load.get("duration_s", 0.0),
         "throughput": load.get("throughput", 0.0),
         "objectives": [dict(one) for one in results.objectives],
