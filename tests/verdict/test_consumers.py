@@ -112,6 +112,13 @@ def test_consumers_that_had_time_are_no_reason() -> None:
     assert not crew().short(rate=100, missed=True, busy=0.4, verbs=verbs(0.5, 0.5))
 
 
+def test_a_few_more_are_not_worth_another_window() -> None:
+    most = crew()
+    most.short(rate=100, missed=False, busy=0.5, verbs=verbs(0.1, 0.1))
+    assert most.count(800) == 480
+    assert not most.short(rate=800, missed=True, busy=1.0, verbs=verbs(1.0, 1.0)), "480 of 512"
+
+
 def test_a_scenario_without_consumers_gets_none() -> None:
     assert crew(least=0).count(1000) == 0
     assert crew(least=0).busy(verbs(0.1, 0.1), 100, 0) == 0

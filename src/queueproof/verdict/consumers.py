@@ -15,6 +15,7 @@ from typing import Any, Final
 
 HEADROOM: Final = 3.0
 AGAIN: Final = 4.0
+WORTH: Final = 1.25  # so many times as many, at least, are worth another window
 EACH_S: Final = 0.025
 MOST: Final = 512  # so many connections a generator has; and who finds nothing asks again twenty times a second
 BUSY: Final = 0.75  # share of them; beyond it a message waits for a consumer as often as not
@@ -69,7 +70,7 @@ class Crew:
             self._useless = min(self._useless, rate)
         known = self._cycle_s < math.inf  # a target that is slow at every rate shows it in the first window
         more = self._within(min(AGAIN * count if known else MOST, HEADROOM * rate * cycle_s))
-        if rate >= self._useless or more <= count:
+        if rate >= self._useless or more < WORTH * count:
             return False
         self._again = (rate, more)
         return True
