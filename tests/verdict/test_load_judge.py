@@ -222,3 +222,23 @@ def test_a_fault_is_judged_by_safety_when_enough_was_seen(
     assert word in results.summary
     assert results.load["nemesis"][0]["calls_during"] == 31
     assert dict(load_summary(results))["kill-server"].endswith("s without a good answer")
+
+
+@pytest.mark.parametrize(
+    ("slowest_us", "backlog", "said"),
+    [
+        (900_000, 9, True),  # 10 messages a second keep 18 consumers busy
+        (100_000, 9, False),  # two of eight
+        (900_000, 1, False),  # it missed something else
+    ],
+)
+def test_messages_that_waited_for_the_loads_own_consumers(
+    slowest_us: int, backlog: int, said: bool, tmp_path: Path
+) -> None:
+    times = summary(Histogram({bucket(slowest_us): 10}))
+    slow = {"count": 10, "errors": 0, "response": times, "service": times, "lateness": TIMES}
+    late = {**slow, "errors": 5, "codes": {}} if backlog == 1 else slow
+    load = {**LOAD, "consumers": {"count": 8, "batch_size": 1, "work_s": 0.0}, "series": [{"backlog": backlog}]}
+    results = run(tmp_path, load=load, verbs={"publish": VERB, "claim": slow, "complete": late})
+    assert results.exit_code == 1
+    assert ("--users" in results.summary) is said

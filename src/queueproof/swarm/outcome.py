@@ -95,6 +95,7 @@ def whole(
         "throughput": round(counters["complete.ok"] / duration_s, 3) if duration_s else 0.0,
         "backlog_end": drained.get("missing", 0),
         "empty_claims": counters["empty_claims"],
+        "consumers": {name: getattr(scenario.consumers, name) for name in ("count", "batch_size", "work_s")},
         "counters": {name: counters[name] for name in _PLAIN if counters[name]},
         "lateness": summary(dispatch),
         "generator_cpu_us_per_request": round(cpu_s / calls * 1e6, 1) if calls else 0.0,

@@ -21,6 +21,7 @@ from queueproof.errors import CorruptRunError, ExitCode
 from queueproof.evidence.history import History, read_history
 from queueproof.evidence.latency import Histogram, merged, read_logs, summary
 from queueproof.evidence.results import CleanUp, FindingResult, Results, Verdict
+from queueproof.verdict.consumers import BUSY, Crew
 from queueproof.verdict.load_measures import queue_wait, redelivery_lag
 from queueproof.verdict.nemesis import excused, lacking, struck
 from queueproof.verdict.objectives import Measured, Objective, evaluate
@@ -215,7 +216,8 @@ def _decide(
     if lacks:
         return Verdict.NO_VERDICT, ExitCode.NO_VERDICT, f"Too little was seen of the fault: {lacks}"
     if missed:
-        return Verdict.OBJECTIVES_MISSED, ExitCode.DOES_NOT, f"Missed: {', '.join(missed)}{_errors(missed, told)}"
+        why = _errors(missed, told) or _consumers(missed, told)
+        return Verdict.OBJECTIVES_MISSED, ExitCode.DOES_NOT, f"Missed: {', '.join(missed)}{why}"
     if unknown:
         return Verdict.NO_VERDICT, ExitCode.NO_VERDICT, f"Never measured: {', '.join(unknown)}"
     if untold := _untold(load, looked=looked, judged=bool(held)):
@@ -248,6 +250,21 @@ def _limit(told: Mapping[str, Any]) -> str:
     if not seconds:
         return ""
     return f"; about {taken / seconds:.0f} calls a second came through: give a lower --rate, or have the limit raised"
+
+
+def _consumers(missed: Sequence[str], told: Mapping[str, Any]) -> str:
+    """That messages waited for the load's own consumers, where they may have; no word about the target then."""
+    load = told.get("load", {})
+    own = load.get("consumers")
+    if not own or not own["count"] or not any(one.startswith(_WAITS) for one in missed):
+        return ""
+    crew = Crew(own["count"], own["batch_size"], work_s=own["work_s"])
+    if crew.busy(told.get("verbs", {}), load.get("throughput", 0.0), own["count"]) < BUSY:
+        return ""
+    return f" (all {own['count']:,} consumers were busy, so messages waited for them: give more, --rate R --users N)"
+
+
+_WAITS: Final = ("e2e.", "queue_wait.", "backlog.", "throughput")
 
 
 def _untold(load: Mapping[str, Any], *, looked: bool, judged: bool) -> str:
