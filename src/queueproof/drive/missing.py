@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from queueproof.contract import wire
 from queueproof.drive.delivery import Claim, Message, S
+from queueproof.drive.holding import limited
 from queueproof.drive.outcomes import Disturbed, Inconclusive, NotSupported
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ async def undelivered(queue: "Queue", message: Message, claim: Claim, root: str,
     await retried_out(queue, message)
     if _held(queue, message):
         raise Disturbed("the message that is waited for is held by an earlier claim of this case")
+    await limited(queue)
     waited_s = (claim.exchange.ret_ns - message.publish.ret_ns) / S
     evidence = [message.publish, claim.exchange]
     proven = False

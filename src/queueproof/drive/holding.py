@@ -1,0 +1,72 @@
+"""A queue that hands out only so many messages at a time: what waits behind them is not lost.
+
+How many messages of a queue may be held at once is not documented, and brokers know such limits (a prefetch, a number
+of unacknowledged messages). Such a limit has a signature that no lost message has: while N are held nothing comes,
+old or new, and the completion of one brings exactly one.
+"""
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from queueproof.drive.delivery import Delivery, S
+from queueproof.drive.outcomes import NotSupported
+
+if TYPE_CHECKING:
+    from queueproof.drive.queue import Queue
+
+# A queue whose only held message keeps all the others from everybody has no competing consumers.
+FEWEST = 2
+# Empty claims that show that nothing comes: before the completion, and after it brought one.
+EMPTY_CLAIMS = 3
+ENDS_A_HOLD = frozenset({"complete", "release", "fail", "extend"})
+LONG_HOLD_S = 60
+
+
+async def limited(queue: "Queue") -> None:
+    """Ends the case as not supported where so many messages are held that the queue hands out no more.
+
+    To be called when a message did not come in its time. Completes one held message to find out.
+    """
+    held = surely_held(queue)
+    if len(held) < FEWEST:
+        return
+    if not queue.fields.get("max_depth"):  # a full queue takes none
+        await queue.publish()
+    for _ in range(EMPTY_CLAIMS):
+        if (await queue.claim(10, LONG_HOLD_S)).deliveries:
+            return
+    queue.holding(*held)
+    await queue.complete(held[0])
+    if queue.fields.get("max_depth"):
+        await queue.publish()
+    brought, empty = 0, 0
+    end = time.monotonic() + queue.world.bound_s
+    while empty < EMPTY_CLAIMS and (brought or time.monotonic() < end):
+        claim = await queue.claim(10, LONG_HOLD_S)
+        brought += len(claim.deliveries)
+        empty = empty + 1 if brought and claim.sure and not claim.deliveries else 0
+        if brought > 1:
+            return
+        if not claim.deliveries:
+            await asyncio.sleep(queue.pause_s())
+    queue.holding(*held[1:])
+    if brought == 1 and not queue.unsure_until_ns:
+        raise NotSupported(
+            f"the queue hands out no more than {len(held)} of its messages at a time: with so many held nothing came, "
+            "and the completion of one brought exactly one"
+        )
+
+
+def surely_held(queue: "Queue") -> list[Delivery]:
+    """The last deliveries whose holds have not ended for certain, oldest first."""
+    now_ns = time.monotonic_ns()
+    ended = {
+        (call.request.message, call.inv_ns) for call in queue.case.exchanges if call.request.verb in ENDS_A_HOLD
+    }
+    return [
+        delivery
+        for delivery in queue.latest.values()
+        if now_ns + S < delivery.held_until_ns
+        and not any(message == delivery.id and inv_ns > delivery.claim.inv_ns for message, inv_ns in ended)
+    ]
