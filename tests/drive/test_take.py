@@ -6,15 +6,17 @@ from contextlib import asynccontextmanager
 
 import pytest
 from drive_server import Notes
-from fixtures.pocket import Message, Pocket, Refusal, running
+from fixtures.pocket import Ask, Message, Pocket, Refusal, running
 from fixtures.pocket.http import Reply, Request
+from fixtures.pocket.model import Queue as PocketQueue
 
 from queueproof.contract import wire
+from queueproof.drive import holding
 from queueproof.drive import queue as queue_module
 from queueproof.drive.case import Case
 from queueproof.drive.client import Client
 from queueproof.drive.limits import RequestBudget
-from queueproof.drive.outcomes import Blocked, Disturbed, Inconclusive, Violation
+from queueproof.drive.outcomes import Blocked, Disturbed, Inconclusive, NotSupported, Violation
 from queueproof.drive.recorder import Recorder
 from queueproof.drive.world import World
 from queueproof.evidence.created import Ledger
@@ -80,6 +82,86 @@ async def test_what_was_released_and_does_not_come_is_missing(monkeypatch: pytes
         await queue.act("release", held, root="VIS-6")
         with pytest.raises((Violation, Blocked)):
             await queue.take_one(message, timeout_s=60, within_s=0.0)
+
+
+class Full(Pocket):
+    """Hands out no more than `most` messages of a queue at a time, counted by `places`."""
+
+    most = 3
+
+    async def take(self, queue: PocketQueue, ask: Ask, caller: str) -> list[Message]:
+        room = max(0, self.most - self.places(queue))
+        return await super().take(queue, Ask(min(ask.batch_size, room), ask.timeout_s), caller)
+
+    def places(self, queue: PocketQueue) -> int:
+        return queue.depth_claimed
+
+
+class NeverFreed(Full):
+    """What was completed keeps its place."""
+
+    def places(self, queue: PocketQueue) -> int:
+        return sum(message.queue is queue and message.attempts > 0 for message in queue.scope.messages.values())
+
+
+class WholeBatches(Full):
+    """Once full, it waits until nothing at all is held."""
+
+    def places(self, queue: PocketQueue) -> int:
+        self.shut = queue.depth_claimed > 0 and (self.shut or queue.depth_claimed >= self.most)
+        return self.most if self.shut else queue.depth_claimed
+
+    shut = False
+
+
+class Losing(Pocket):
+    """The fourth message of a queue is never handed out."""
+
+    def is_claimable(self, message: Message) -> bool:
+        return super().is_claimable(message) and message is not list(message.queue.scope.messages.values())[3]
+
+
+async def fourth_of(server: Pocket, monkeypatch: pytest.MonkeyPatch, **fields: int) -> None:
+    """Three messages are held, and a fourth does not come."""
+    monkeypatch.setattr(queue_module, "EMPTY_IN_A_ROW", 1)
+    async with case_on(server, Notes()) as case:
+        case.world.slack_s = 0.2
+        queue = await case.queue(**fields)
+        messages = await queue.publish_many(4)
+        await queue.take(*messages[:3], timeout_s=60)
+        await queue.take_one(messages[3], timeout_s=60, within_s=0.0)
+
+
+@pytest.mark.parametrize("depth", [0, 4])
+async def test_what_waits_behind_a_limit_of_held_messages_is_not_lost(
+    depth: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(NotSupported, match="hands out no more than 3 of its messages at a time"):
+        await fourth_of(Full(), monkeypatch, max_depth=depth)
+
+
+@pytest.mark.parametrize("server", [NeverFreed, WholeBatches, Losing])
+async def test_what_no_limit_of_held_messages_explains_is_lost(
+    server: type[Pocket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises((Violation, Blocked), match="an acknowledged message was not delivered"):
+        await fourth_of(server(), monkeypatch)
+
+
+async def test_one_held_message_is_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queue whose only held message keeps the others from everybody has no competing consumers."""
+    server = Full()
+    server.most = 1
+    monkeypatch.setattr(queue_module, "EMPTY_IN_A_ROW", 1)
+    async with case_on(server, Notes()) as case:
+        queue = await case.queue()
+        first, second = await queue.publish_many(2)
+        held = await queue.take_one(first, timeout_s=60)
+        assert holding.surely_held(queue) == [held]
+        with pytest.raises((Violation, Blocked)):
+            await queue.take_one(second, timeout_s=60, within_s=0.0)
+        await queue.complete(held)
+        assert holding.surely_held(queue) == []
 
 
 async def test_whoever_claims_from_a_server_that_died_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
