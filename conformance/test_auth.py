@@ -53,9 +53,9 @@ async def test_no_token(case: Case) -> None:
 async def test_unknown_token(case: Case) -> None:
     """AUTH-2: An unknown or revoked token MUST get 401 and `AUTH_TOKEN_INVALID`.
 
-    Tokens that never were: made up, the right one with one character changed, with one more, cut short, and, where its
-    letters are of both cases, with each in the other one. The same requests with the right one succeed (the control). A
-    revoked token would need a way to revoke one: the API has none.
+    Tokens that never were: made up, long and short, the right one with a character changed, with one more, cut short,
+    and, where its letters are of both cases, with each in the other one. The same requests with the right one succeed
+    (the control). A revoked token would need a way to revoke one: the API has none.
     """
     queue = await case.queue()
     message = await queue.publish()
@@ -76,15 +76,21 @@ async def test_unknown_token(case: Case) -> None:
 
 
 def unknown_tokens(right: str) -> list[str]:
-    """Tokens that no server gave out. The changed character stands where, in a signed token, the signature is."""
+    """Tokens that no server gave out. A changed character stands where, in a signed token, the signature is."""
     place = len(right) * 7 // 8
     short = [right[:place]] if place < len(right) else []
-    changed = right[:place] + ("a" if right[place : place + 1] != "a" else "b") + right[place + 1 :]
+    changed = [right[:at] + _other(right[at : at + 1]) + right[at + 1 :] for at in (place, len(right) - 1)]
     kept = max(right.find("_"), right.rfind(".")) + 1  # what tells the kind of a token is no secret
     secret = right[kept:]
     # Letters of one case alone may spell a number, as hexadecimal digits do, and mean the same in the other.
     mixed = secret != secret.lower() and secret != secret.upper()
-    return ["sgk_" + "0" * 40, changed, right + "x", *short, *([right[:kept] + secret.swapcase()] if mixed else [])]
+    swapped = [right[:kept] + secret.swapcase()] if mixed else []
+    return ["sgk_" + "0" * 40, "sgk_no", *changed, right + "x", *short, *swapped]
+
+
+def _other(character: str) -> str:
+    """Another one, which means something else in base64 too: its last character may have bits that count for nothing."""
+    return "0" if "A" <= character <= "Z" or "a" <= character <= "f" else "a"
 
 
 @proves("AUTH-3")
