@@ -89,7 +89,7 @@ def unknown_tokens(right: str) -> list[str]:
 
 
 def _other(character: str) -> str:
-    """Another one, which means something else in base64 too: its last character may have bits that count for nothing."""
+    """Another one, of another value in base64 too, where a last character may have bits that count for nothing."""
     return "0" if "A" <= character <= "Z" or "a" <= character <= "f" else "a"
 
 

@@ -61,9 +61,7 @@ async def limited(queue: "Queue") -> None:
 def surely_held(queue: "Queue") -> list[Delivery]:
     """The last deliveries whose holds have not ended for certain, oldest first."""
     now_ns = time.monotonic_ns()
-    ended = {
-        (call.request.message, call.inv_ns) for call in queue.case.exchanges if call.request.verb in ENDS_A_HOLD
-    }
+    ended = {(call.request.message, call.inv_ns) for call in queue.case.exchanges if call.request.verb in ENDS_A_HOLD}
     return [
         delivery
         for delivery in queue.latest.values()
