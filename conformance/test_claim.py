@@ -9,6 +9,7 @@ from queueproof.contract import wire
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.difference import contrast
 from queueproof.drive.optional import tolerated
+from queueproof.drive.ordering import fitting
 from queueproof.drive.outcomes import UNDOCUMENTED, Disturbed, NotSupported
 from queueproof.drive.queue import UNAVAILABLE, Delivery, Message, Queue, double_hold
 from queueproof.evidence.digest import same_json
@@ -91,6 +92,7 @@ ODD_LABELS: tuple[dict[str, str], ...] = (
     {"_qp": "hidden", "$qp": "a name"},
     {" qp ": " padded ", "q" * 100: "long"},
     {"": "nameless"},
+    {"qp-d": "Mixed CaSe", "qp-a": "EU"},
 )
 
 
@@ -268,11 +270,13 @@ async def test_one_message_has_one_winner(case: Case) -> None:
     """CLAIM-6: In a `competing` queue, concurrent claims MUST never both return the same message while its lock is
     live.
 
-    Twelve claims at once for a single message, twelve times over.
+    Twelve claims at once for a single message, twelve times over; and six times in a queue ordered by deadline.
     """
-    queue = await case.queue()
-    for _ in range(3 if case.world.thrift else 12):
-        message = await queue.publish()
+    queues = [await case.queue()] * (3 if case.world.thrift else 12)
+    if not case.world.thrift:
+        queues += [await case.queue(ordering="deadline", root="QUEUE-3")] * 6
+    for queue in queues:
+        message = await fitting(queue)
         won = await race(queue, batch_size=1)
         single(case, won)
         if not won:
@@ -284,10 +288,10 @@ async def test_a_crowd_shares_without_doubles(case: Case) -> None:
     """CLAIM-6: In a `competing` queue, concurrent claims MUST never both return the same message while its lock is
     live.
 
-    Twelve consumers empty a queue of forty messages with batches of different size, twice over.
+    Twelve consumers empty a queue of forty messages with batches of different size, and one ordered by priority.
     """
-    for _ in range(1 if case.world.thrift else 2):
-        queue = await case.queue()
+    for ordering in ("fifo",) if case.world.thrift else ("fifo", "priority"):
+        queue = await case.queue(ordering=ordering, root="QUEUE-3")
         messages = await queue.publish_many(12 if case.world.thrift else 40)
         found: list[Delivery] = []
         missing = set(messages)

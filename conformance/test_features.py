@@ -280,9 +280,10 @@ def within(sent: Any, kept: Any) -> bool:
 async def test_schemas_have_names_and_versions(case: Case) -> None:
     """SCH-1: Schemas MUST be addressable by name + version.
 
-    Two versions of one name: a list shows both, or each is read by its name and version and is the one asked for. How
-    a schema is registered and read is not documented: where neither can be done, this is not judged. A message that
-    names no schema is taken and handed out as before.
+    Two versions of one name: a list shows both, or each is read by its name and version and is the one asked for; and
+    where it shows its schema, that is the one it was registered with. How a schema is registered and read is not
+    documented: where neither can be done, this is not judged. A message that names no schema is taken and handed out
+    as before.
     """
     scope = await case.own_scope()
     name = case.world.slug("schema")
@@ -290,8 +291,6 @@ async def test_schemas_have_names_and_versions(case: Case) -> None:
     queue = await case.queue(scope=scope)
     await queue.take_one(await queue.publish(), timeout_s=60)
     rows = await case.eventually(lambda: versions_listed(case, scope, name), lambda found: set(spelled) <= found)
-    if set(spelled) <= rows:
-        return
     read = [await ask(case, wire.read_schema(scope, name, version)) for version in spelled]
     for version, exchange in zip(spelled, read, strict=True):
         data = exchange.data if isinstance(exchange.data, dict) else {}
@@ -302,6 +301,17 @@ async def test_schemas_have_names_and_versions(case: Case) -> None:
             seen=spell(exchange.data),
             evidence=(*case.exchanges[:3], exchange),
         )
+        schema = data.get("schema")
+        title = schema.get("title") if isinstance(schema, dict) else None
+        case.require(
+            not exchange.ok or title is None or title == titled(version),
+            "a version of a schema shows another one's schema",
+            expected=titled(version),
+            seen=spell(title),
+            evidence=(*case.exchanges[:3], exchange),
+        )
+    if set(spelled) <= rows:
+        return
     if not all(exchange.ok for exchange in read):
         raise NotSupported("schemas can be read neither by name and version nor in a list", evidence=(read[0].op,))
 
@@ -310,13 +320,18 @@ async def two_versions(case: Case, scope: str, name: str) -> tuple[str, str]:
     """Registers two versions of a schema; their versions as text."""
     for first, second in ((1, 2), ("1", "2"), ("1.0.0", "2.0.0")):
         for version in (first, second):
-            schema = {"type": "object", "title": f"version {version}"}
+            schema = {"type": "object", "title": titled(version)}
             exchange = await ask(case, wire.add_schema(scope, {"name": name, "version": version, "schema": schema}))
             if not exchange.ok:
                 break
         else:
             return str(first), str(second)
     raise NotSupported(f"schemas are answered {exchange.told()}", evidence=(exchange.op,))
+
+
+def titled(version: int | str) -> str:
+    """What the schema of a version calls itself."""
+    return f"version {version}"
 
 
 async def versions_listed(case: Case, scope: str, name: str) -> set[str]:

@@ -1,6 +1,7 @@
 """ORD: deadlines, tiers, and what leaves an order alone."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
@@ -23,7 +24,7 @@ DISTANCES_S = (7200, 20, 86_400 * 8, 3, 3600, 41, 86_400, 11, 58, 300)
 async def test_earlier_deadlines_go_first(case: Case) -> None:
     """ORD-2: `deadline`: earlier `deadline` MUST be claimed first, whatever the publish order.
 
-    Ten deadlines, a day and more away and some of them seconds apart, one message at a time.
+    Ten deadlines, a day and more away and some of them seconds apart, and one of weeks, one message at a time.
     """
     await by_deadline(case, batch_size=1)
 
@@ -47,12 +48,20 @@ async def test_deadlines_are_moments_in_their_zone(case: Case) -> None:
     await by_deadline(case, batch_size=1, zones=[timezone(timedelta(hours=hours)) for hours in (2, -7, 0, 9, -3)])
 
 
+# More milliseconds than a whole number of 32 bits holds.
+WEEKS_D = 40
+
+
 async def by_deadline(case: Case, *, batch_size: int, zones: Sequence[timezone] = (UTC,)) -> None:
     """Publishes the deadlines in their order and takes them in the order of their moments."""
     queue = await case.queue(ordering="deadline", root="QUEUE-3")
     base = (datetime.now(UTC) + timedelta(hours=30)).replace(minute=0, second=0, microsecond=0)
     messages: list[Message] = []
     moments: dict[Message, datetime] = {}
+    with contextlib.suppress(NotSupported):  # how far away one may be is not documented
+        far = base + timedelta(days=WEEKS_D)
+        messages.append(await publish_with(queue, deadline=far.isoformat().replace("+00:00", "Z")))
+        moments[messages[-1]] = far
     for number, distance_s in enumerate(DISTANCES_S):
         moment = base + timedelta(seconds=distance_s)
         spelled = moment.astimezone(zones[number % len(zones)]).isoformat().replace("+00:00", "Z")

@@ -11,7 +11,7 @@ from queueproof.contract import wire
 from queueproof.drive.asking import ask, listed
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.client import Exchange
-from queueproof.drive.optional import tolerated
+from queueproof.drive.optional import publish_with, tolerated
 from queueproof.drive.outcomes import UNDOCUMENTED, Blocked, Disturbed, Inconclusive, NotSupported
 from queueproof.drive.queue import Message, Queue
 
@@ -67,12 +67,20 @@ async def test_a_chain_is_found_by_its_correlation(case: Case) -> None:
     """PUB-6: `correlation_id` MUST be stored and `GET /scopes/{scope_id}/messages?correlation_id=` MUST return every
     message carrying it.
 
-    Chains of five messages in two queues, one of them claimed and one completed; with correlation ids of several
-    lengths and spellings (one that is refused is passed over: what it may be is not documented).
+    Chains of five messages in two queues, one of them claimed and one completed, and of one that waits for its moment,
+    where publish takes delays; with correlation ids of several lengths and spellings (one that is refused is passed
+    over: what it may be is not documented).
     """
     scope = await case.own_scope()
     queues = [await case.queue(scope=scope), await case.queue(scope=scope)]
-    forms = ("{}", str(uuid.uuid4()), "order/4711 & {}", "{}." + "x" * 60 + ".a", "{}." + "x" * 60 + ".b")
+    forms = (
+        "{}",
+        str(uuid.uuid4()),
+        "order/4711 & {}",
+        "{} %41+b%2B",
+        "{}." + "x" * 60 + ".a",
+        "{}." + "x" * 60 + ".b",
+    )
     chains = {}
     for form in forms:
         correlation = form.format(case.world.token())
@@ -84,6 +92,9 @@ async def test_a_chain_is_found_by_its_correlation(case: Case) -> None:
                 raise
             continue
         chains[correlation] = chain
+    late = f"{case.world.token()}.late"
+    with contextlib.suppress(NotSupported):
+        chains[late] = [await publish_with(queues[0], correlation_id=late, delay_until=in_an_hour())]
     if not chains:
         raise NotSupported("publish takes no correlation_id", evidence=case_ops(case))
     first = next(iter(chains.values()))
@@ -121,6 +132,10 @@ async def test_a_chain_keeps_what_came_back(case: Case) -> None:
     if not back:
         raise Inconclusive("nothing that was claimed came back")
     await traced(case, queue.scope, correlation, back)
+
+
+def in_an_hour() -> str:
+    return (datetime.now(UTC) + timedelta(hours=1)).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def case_ops(case: Case) -> tuple[int, ...]:
