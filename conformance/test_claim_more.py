@@ -5,18 +5,21 @@ import time
 from datetime import UTC, timedelta, timezone
 
 from queueproof.contract import wire
+from queueproof.drive.burial import bury_in, graveyard, mortal_queue
 from queueproof.drive.case import Case, proves
 from queueproof.drive.counters import counters_are
 from queueproof.drive.optional import publish_with
 from queueproof.drive.ordering import fitting
 from queueproof.drive.outcomes import Blocked, Inconclusive, NotSupported
-from queueproof.drive.queue import Message, Queue
+from queueproof.drive.queue import BACKOFF_S, Message, Queue
 
 S = 1_000_000_000  # ns
 HOLD_S = 60
 # A lifetime, and how long after its end a server may take to see it.
 LIFETIME_S = 2
 EXPIRY_SLACK_S = 10.0
+FAILED = "a failed message that was claimed again is not counted once"
+BURIED = "the counters of a queue still show a message that was dead-lettered"
 
 
 @proves("CLAIM-7")
@@ -37,6 +40,38 @@ async def test_a_claim_moves_the_counters(case: Case) -> None:
     if missing:
         await queue.take(*missing, batch_size=5, timeout_s=HOLD_S)
         await counters_are(case, queue, 0, len(messages), root="CLAIM-7")
+
+
+@proves("CLAIM-7")
+async def test_what_failed_counts_once(case: Case) -> None:
+    """CLAIM-7: Claim MUST lower `depth_pending` and raise `depth_claimed` by the number claimed.
+
+    One message of four that failed and was claimed again: it was pending in between, and is claimed.
+    """
+    queue = await case.lasting_queue()
+    messages = await queue.publish_many(4)
+    held = await queue.take_one(messages[0], timeout_s=HOLD_S)
+    await queue.act("fail", held, root="FAIL-1", reason="queueproof")
+    doing = "a failed message was not delivered"
+    await queue.take_one(messages[0], timeout_s=HOLD_S, root="FAIL-1", within_s=BACKOFF_S, doing=doing)
+    claimed = len(queue.latest)
+    await counters_are(case, queue, len(messages) - claimed, claimed, root="CLAIM-7", summary=FAILED)
+
+
+@proves("CLAIM-7")
+async def test_a_dead_letter_is_held_no_longer(case: Case) -> None:
+    """CLAIM-7: Claim MUST lower `depth_pending` and raise `depth_claimed` by the number claimed.
+
+    One message of two, after another one of its queue has failed for the last time and is in `_dead_letter`.
+    """
+    scope = await case.own_scope()
+    queue = await mortal_queue(case, scope)
+    queue.unmodelled = True  # its message may be completed in another queue
+    await bury_in(case, queue, await graveyard(case, scope))
+    messages = await queue.publish_many(2)
+    await queue.take_one(messages[0], timeout_s=HOLD_S)
+    claimed = sum(message in queue.latest for message in messages)
+    await counters_are(case, queue, len(messages) - claimed, claimed, root="CLAIM-7", summary=BURIED)
 
 
 # So much earlier than its moment has a message to come before it counts: two clocks are compared here.
