@@ -140,12 +140,14 @@ async def test_what_waits_behind_a_limit_of_held_messages_is_not_lost(
         await fourth_of(Full(), monkeypatch, max_depth=depth)
 
 
+@pytest.mark.parametrize("depth", [0, 4])
 @pytest.mark.parametrize("server", [NeverFreed, WholeBatches, Losing])
 async def test_what_no_limit_of_held_messages_explains_is_lost(
-    server: type[Pocket], monkeypatch: pytest.MonkeyPatch
+    server: type[Pocket], depth: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also where the queue is full, so that no other message can show whether anything comes."""
     with pytest.raises((Violation, Blocked), match="an acknowledged message was not delivered"):
-        await fourth_of(server(), monkeypatch)
+        await fourth_of(server(), monkeypatch, max_depth=depth)
 
 
 async def test_one_held_message_is_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from queueproof.drive.delivery import Delivery, S
+from queueproof.drive.delivery import Delivery, Message, S
 from queueproof.drive.outcomes import NotSupported
 
 if TYPE_CHECKING:
@@ -23,35 +23,36 @@ ENDS_A_HOLD = frozenset({"complete", "release", "fail", "extend"})
 LONG_HOLD_S = 60
 
 
-async def limited(queue: "Queue") -> None:
+async def limited(queue: "Queue", missing: Message) -> None:
     """Ends the case as not supported where so many messages are held that the queue hands out no more.
 
-    To be called when a message did not come in its time. Completes one held message to find out.
+    To be called when `missing` did not come in its time. Completes one held message to find out. Where the queue takes
+    no other message beside it, it has to be the one that comes then.
     """
     held = surely_held(queue)
     if len(held) < FEWEST:
         return
-    if not queue.fields.get("max_depth"):  # a full queue takes none
+    alone = bool(queue.fields.get("max_depth"))  # a full queue takes no other
+    if not alone:
         await queue.publish()
     for _ in range(EMPTY_CLAIMS):
         if (await queue.claim(10, LONG_HOLD_S)).deliveries:
             return
     queue.holding(*held)
     await queue.complete(held[0])
-    if queue.fields.get("max_depth"):
-        await queue.publish()
-    brought, empty = 0, 0
+    brought: list[Delivery] = []
+    empty = 0
     end = time.monotonic() + queue.world.bound_s
     while empty < EMPTY_CLAIMS and (brought or time.monotonic() < end):
         claim = await queue.claim(10, LONG_HOLD_S)
-        brought += len(claim.deliveries)
+        brought += claim.deliveries
         empty = empty + 1 if brought and claim.sure and not claim.deliveries else 0
-        if brought > 1:
+        if len(brought) > 1:
             return
         if not claim.deliveries:
             await asyncio.sleep(queue.pause_s())
     queue.holding(*held[1:])
-    if brought == 1 and not queue.unsure_until_ns:
+    if brought and (brought[0].message is missing or not alone) and not queue.unsure_until_ns:
         raise NotSupported(
             f"the queue hands out no more than {len(held)} of its messages at a time: with so many held nothing came, "
             "and the completion of one brought exactly one"

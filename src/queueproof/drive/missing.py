@@ -31,7 +31,7 @@ async def undelivered(queue: "Queue", message: Message, claim: Claim, root: str,
     await retried_out(queue, message)
     if _held(queue, message):
         raise Disturbed("the message that is waited for is held by an earlier claim of this case")
-    await limited(queue)
+    await limited(queue, message)
     waited_s = (claim.exchange.ret_ns - message.publish.ret_ns) / S
     evidence = [message.publish, claim.exchange]
     proven = False
