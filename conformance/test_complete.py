@@ -9,7 +9,7 @@ from typing import Any
 from queueproof.contract import wire
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.client import Exchange
-from queueproof.drive.optional import tolerated
+from queueproof.drive.optional import released, tolerated
 from queueproof.drive.outcomes import UNDOCUMENTED, Disturbed, NotSupported
 from queueproof.drive.queue import Delivery, Message, Queue
 from queueproof.evidence.digest import same_json
@@ -202,14 +202,6 @@ async def test_complete_lowers_the_claimed_count(case: Case) -> None:
             seen=f"depth_claimed: {seen}",
             evidence=(exchange, case.exchanges[-1]),
         )
-
-
-async def released(queue: Queue, delivery: Delivery) -> bool:
-    """Gives it back, where release is there."""
-    with contextlib.suppress(NotSupported):
-        await queue.act("release", delivery, root="VIS-6")
-        return True
-    return False
 
 
 async def settles(case: Case, queue: Queue, claimed: int) -> int:

@@ -12,6 +12,7 @@ from queueproof.drive.asking import ask, listed
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.client import Exchange
 from queueproof.drive.optional import publish_with, tolerated
+from queueproof.drive.ordering import in_an_hour
 from queueproof.drive.outcomes import UNDOCUMENTED, Blocked, Disturbed, Inconclusive, NotSupported
 from queueproof.drive.queue import Message, Queue
 
@@ -92,11 +93,11 @@ async def test_a_chain_is_found_by_its_correlation(case: Case) -> None:
                 raise
             continue
         chains[correlation] = chain
+    if not chains:
+        raise NotSupported("publish takes no correlation_id", evidence=case_ops(case))
     late = f"{case.world.token()}.late"
     with contextlib.suppress(NotSupported):
         chains[late] = [await publish_with(queues[0], correlation_id=late, delay_until=in_an_hour())]
-    if not chains:
-        raise NotSupported("publish takes no correlation_id", evidence=case_ops(case))
     first = next(iter(chains.values()))
     held = await queues[0].take_one(first[0], timeout_s=HOLD_S)
     await queues[0].complete(held)
@@ -132,10 +133,6 @@ async def test_a_chain_keeps_what_came_back(case: Case) -> None:
     if not back:
         raise Inconclusive("nothing that was claimed came back")
     await traced(case, queue.scope, correlation, back)
-
-
-def in_an_hour() -> str:
-    return (datetime.now(UTC) + timedelta(hours=1)).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def case_ops(case: Case) -> tuple[int, ...]:

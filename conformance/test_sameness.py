@@ -10,7 +10,7 @@ from typing import Any
 from queueproof.contract import wire
 from queueproof.drive.asking import ask
 from queueproof.drive.case import Case, proves, spell
-from queueproof.drive.optional import change, tolerated
+from queueproof.drive.optional import change, released, tolerated
 from queueproof.drive.ordering import in_order
 from queueproof.drive.outcomes import UNDOCUMENTED, Disturbed, NotSupported, Violation
 from queueproof.drive.queue import BACKOFF_S, Delivery, Message, Queue
@@ -241,15 +241,6 @@ def placed(case: Case, queue: Queue, first: Delivery, others: Sequence[Message],
         seen=", ".join(delivery.id for delivery in early),
         evidence=(first.message.publish, first.claim, *(delivery.claim for delivery in early)),
     )
-
-
-async def released(queue: Queue, delivery: Delivery) -> bool:
-    """Whether a release of the delivery was acknowledged; False where there is no such verb."""
-    try:
-        await queue.act("release", delivery, root="VIS-6")
-    except NotSupported:
-        return False
-    return True
 
 
 async def paused_and_resumed(case: Case, queue: Queue, *, for_s: float) -> None:

@@ -150,6 +150,43 @@ async def test_what_no_limit_of_held_messages_explains_is_lost(
         await fourth_of(server(), monkeypatch, max_depth=depth)
 
 
+class Forgetting(Full):
+    """After its first completion, claims that find nothing say 404."""
+
+    async def claim(self, request: Request) -> Reply:
+        reply = await super().claim(request)
+        if b'"data":[]' in reply.body.replace(b" ", b"") and any(m.state == "completed" for m in self.known()):
+            raise Refusal(404, "NOTHING_THERE", "Nothing.")
+        return reply
+
+    def known(self) -> list[Message]:
+        return [message for scope in self.scopes.values() for message in scope.messages.values()]
+
+
+class Failing(Full):
+    """After its first completion, the first claim is answered 503."""
+
+    failed = False
+
+    async def claim(self, request: Request) -> Reply:
+        reply = await super().claim(request)
+        done = any(m.state == "completed" for scope in self.scopes.values() for m in scope.messages.values())
+        if done and not self.failed:
+            self.failed = True
+            raise Refusal(503, "UNAVAILABLE", "Later.")
+        return reply
+
+
+async def test_a_limit_is_seen_where_nothing_is_answered_404(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(NotSupported, match="no more than 3"):
+        await fourth_of(Forgetting(), monkeypatch)
+
+
+async def test_a_limit_is_not_judged_after_a_claim_that_may_hold_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Disturbed, match="unknown result"):
+        await fourth_of(Failing(), monkeypatch)
+
+
 async def test_one_held_message_is_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """A queue whose only held message keeps the others from everybody has no competing consumers."""
     server = Full()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from queueproof.contract import wire
 from queueproof.drive.delivery import Claim, Message, S
-from queueproof.drive.holding import limited
+from queueproof.drive.holding import LONG_HOLD_S, limited
 from queueproof.drive.outcomes import Disturbed, Inconclusive, NotSupported
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ CONTROL_CLAIMS = 20
 LAPSES_ALLOWED = 2
 # What may end or shorten a hold.
 GIVES_BACK = frozenset({"release", "fail", "extend"})
-LONG_HOLD_S = 60
 
 
 async def undelivered(queue: "Queue", message: Message, claim: Claim, root: str, doing: str) -> NoReturn:

@@ -10,7 +10,7 @@ from queueproof.drive.case import FIRST_PAUSE_S, Case, spell
 from queueproof.drive.client import Exchange
 from queueproof.drive.lists import objects, pages
 from queueproof.drive.outcomes import UNDOCUMENTED, Blocked, Disturbed, Inconclusive, NotSupported
-from queueproof.drive.queue import UNAVAILABLE, Message, Queue
+from queueproof.drive.queue import UNAVAILABLE, Delivery, Message, Queue
 from queueproof.evidence.operation import Result
 
 DEAD_LETTER = "_dead_letter"
@@ -59,6 +59,15 @@ async def publish_with(queue: Queue, **fields: Any) -> Message:
         if end.root != UNDOCUMENTED:
             raise
         raise NotSupported(f"publish takes no {', '.join(fields)}: {end.summary}", evidence=end.evidence) from end
+
+
+async def released(queue: Queue, delivery: Delivery) -> bool:
+    """Whether a release of the delivery was acknowledged; False where there is no such verb."""
+    try:
+        await queue.act("release", delivery, root="VIS-6")
+    except NotSupported:
+        return False
+    return True
 
 
 async def change(case: Case, request: wire.Request) -> Exchange:
