@@ -183,7 +183,7 @@ async def test_a_limit_is_seen_where_nothing_is_answered_404(monkeypatch: pytest
 
 
 async def test_a_limit_is_not_judged_after_a_claim_that_may_hold_something(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Disturbed, match="unknown result"):
+    with pytest.raises(Disturbed, match="answer was lost"):
         await fourth_of(Failing(), monkeypatch)
 
 

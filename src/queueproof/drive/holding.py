@@ -33,6 +33,7 @@ async def limited(queue: "Queue", missing: Message) -> None:
     held = surely_held(queue)
     if len(held) < FEWEST:
         return
+    unsure_ns = queue.unsure_until_ns
     alone = bool(queue.fields.get("max_depth"))  # a full queue takes no other
     if not alone:
         await queue.publish()
@@ -41,6 +42,8 @@ async def limited(queue: "Queue", missing: Message) -> None:
     queue.holding(*held)
     await queue.complete(held[0])
     brought = await _brought(queue, most=1, within_s=queue.world.bound_s)
+    if queue.unsure_until_ns != unsure_ns:
+        raise Disturbed("a claim whose answer was lost may hold what was waited for")
     if len(brought) != 1 or (alone and brought[0].message is not missing):
         return
     queue.holding(*held[1:])
