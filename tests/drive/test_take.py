@@ -121,15 +121,15 @@ class Losing(Pocket):
         return super().is_claimable(message) and message is not list(message.queue.scope.messages.values())[3]
 
 
-async def fourth_of(server: Pocket, monkeypatch: pytest.MonkeyPatch, **fields: int) -> None:
+async def fourth_of(server: Pocket, monkeypatch: pytest.MonkeyPatch, timeout_s: int = 60, **fields: int) -> None:
     """Three messages are held, and a fourth does not come."""
     monkeypatch.setattr(queue_module, "EMPTY_IN_A_ROW", 1)
     async with case_on(server, Notes()) as case:
         case.world.slack_s = 0.2
         queue = await case.queue(**fields)
         messages = await queue.publish_many(4)
-        await queue.take(*messages[:3], timeout_s=60)
-        await queue.take_one(messages[3], timeout_s=60, within_s=0.0)
+        await queue.take(*messages[:3], timeout_s=timeout_s)
+        await queue.take_one(messages[3], timeout_s=timeout_s, within_s=0.0)
 
 
 @pytest.mark.parametrize("depth", [0, 4])
@@ -148,6 +148,16 @@ async def test_what_no_limit_of_held_messages_explains_is_lost(
     """Also where the queue is full, so that no other message can show whether anything comes."""
     with pytest.raises((Violation, Blocked), match="an acknowledged message was not delivered"):
         await fourth_of(server(), monkeypatch, max_depth=depth)
+
+
+async def test_a_limit_is_seen_where_the_held_ones_lapse_and_come_first_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(NotSupported, match="no more than 3"):
+        await fourth_of(Full(), monkeypatch, timeout_s=1)
+
+
+async def test_what_is_lost_behind_short_holds_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises((Violation, Blocked), match="an acknowledged message was not delivered"):
+        await fourth_of(Losing(), monkeypatch, timeout_s=1)
 
 
 class Forgetting(Full):

@@ -30,6 +30,7 @@ async def limited(queue: "Queue", missing: Message) -> None:
     To be called when `missing` did not come in its time. Completes one held message to find out. Where the queue takes
     no other message beside it, it has to be the one that comes then.
     """
+    await _held_longer(queue)
     held = surely_held(queue)
     if len(held) < FEWEST:
         return
@@ -55,6 +56,27 @@ async def limited(queue: "Queue", missing: Message) -> None:
     )
 
 
+async def _held_longer(queue: "Queue") -> None:
+    """Holds for long what short holds held, so that how many are held stands still while it is looked at.
+
+    Where the oldest go out first, those that lapse again and again keep a limit full for ever.
+    """
+    open_ns = [delivery.over_ns for delivery in _unended(queue)]
+    now_ns = time.monotonic_ns()
+    short_ns = [over_ns for over_ns in open_ns if over_ns < now_ns + LONG_HOLD_S * S // 2]
+    if len(open_ns) < FEWEST or not short_ns:
+        return
+    end_ns = max(now_ns, *short_ns) + S
+    empty = 0
+    for _ in range(CLAIMS_AT_MOST):
+        claim = await queue.claim(10, LONG_HOLD_S)
+        empty = 0 if claim.deliveries or claim.exchange.inv_ns < end_ns else empty + 1
+        if empty == EMPTY_CLAIMS:
+            return
+        if not claim.deliveries:
+            await asyncio.sleep(queue.pause_s())
+
+
 async def _brought(queue: "Queue", *, most: int, within_s: float) -> list[Delivery]:
     """What comes until so many have come and then nothing more, or until more have come, or none in its time."""
     found: list[Delivery] = []
@@ -74,10 +96,14 @@ async def _brought(queue: "Queue", *, most: int, within_s: float) -> list[Delive
 def surely_held(queue: "Queue") -> list[Delivery]:
     """The last deliveries whose holds have not ended for certain, oldest first."""
     now_ns = time.monotonic_ns()
+    return [delivery for delivery in _unended(queue) if now_ns + S < delivery.held_until_ns]
+
+
+def _unended(queue: "Queue") -> list[Delivery]:
+    """The last deliveries whose holds no call has ended, oldest first: only their timeouts do."""
     ended = {(call.request.message, call.inv_ns) for call in queue.case.exchanges if call.request.verb in ENDS_A_HOLD}
     return [
         delivery
         for delivery in queue.latest.values()
-        if now_ns + S < delivery.held_until_ns
-        and not any(message == delivery.id and inv_ns > delivery.claim.inv_ns for message, inv_ns in ended)
+        if not any(message == delivery.id and inv_ns > delivery.claim.inv_ns for message, inv_ns in ended)
     ]
