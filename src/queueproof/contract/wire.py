@@ -178,9 +178,12 @@ def complete(scope: str, message: str, *, response: Any = ABSENT) -> Request:
     return _on_message("complete", scope, message, {} if response is ABSENT else {"response": response})
 
 
-def fail(scope: str, message: str, *, reason: str) -> Request:
-    """The request field's name is not documented: `failure_reason` is the row's column, `reason` its likely twin."""
-    return _on_message("fail", scope, message, {"failure_reason": reason, "reason": reason})
+def fail(scope: str, message: str, *, reason: str | None = None) -> Request:
+    """The request field's name is not documented: `failure_reason` is the row's column, `reason` its likely twin.
+
+    Nor is it said that there has to be a reason: None sends none.
+    """
+    return _on_message("fail", scope, message, {} if reason is None else {"failure_reason": reason, "reason": reason})
 
 
 def release(scope: str, message: str) -> Request:
