@@ -10,9 +10,10 @@ from queueproof.contract import wire
 from queueproof.drive.burial import HOLD_S, REASON, bury
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.client import Exchange
-from queueproof.drive.optional import DeadLetters, answered, dead_letter_queue, queue_with
-from queueproof.drive.outcomes import Disturbed, NotSupported
-from queueproof.drive.queue import Message, Queue
+from queueproof.drive.counters import counters_are
+from queueproof.drive.optional import DeadLetters, answered, dead_letter_queue, queue_with, released, row_of
+from queueproof.drive.outcomes import Disturbed, Inconclusive, NotSupported
+from queueproof.drive.queue import BACKOFF_S, Message, Queue
 from queueproof.evidence.digest import same_json
 
 S = 1_000_000_000  # ns
@@ -21,6 +22,8 @@ ONCE_MORE_S = 2.5
 # A second dead letter that is made later than the first comes within this.
 TWIN_S = 1.0
 LABELS = {"qp": "yes", "Region": "EU"}
+# More than a server gives by default, as a sibling product's pages have it (five).
+ATTEMPTS = 7
 
 
 @proves("FAIL-3")
@@ -82,13 +85,51 @@ async def elsewhere(case: Case, queue: Queue, message: Message) -> list[Any]:
     return rows
 
 
+@proves("FAIL-1")
+async def test_the_last_attempt_but_one_is_not_the_last(case: Case) -> None:
+    """FAIL-1: Fail with `attempts < max_retries` MUST return the message to `pending`; it MUST become claimable again
+    eventually.
+
+    A message of a queue of seven attempts is claimed and released until its sixth, which fails: it is delivered once
+    more. One that is not, after so many attempts, may back off for longer: then its row says that it is pending.
+    """
+    queue = await queue_with(case, shown="max_retries", max_retries=ATTEMPTS)
+    message = await queue.publish()
+    held = await queue.take_one(message, timeout_s=HOLD_S)
+    for made in range(1, ATTEMPTS - 1):
+        if not await released(queue, held):
+            raise NotSupported("release is not there, so that each attempt costs a backoff")
+        held = await queue.given_back(message, timeout_s=HOLD_S)
+        if queue.unsettled or queue.counts[message] > made + 1:
+            raise Disturbed("more attempts may have been made than are known of")
+        if not same_json(held.attempts, made + 1):
+            raise NotSupported("a release gives its attempt back, so that each attempt costs a backoff")
+    failed = await queue.act("fail", held, root="FAIL-1", reason=REASON)
+    async for claim in queue.watch(time.monotonic_ns() + round(BACKOFF_S * S), timeout_s=HOLD_S, every_s=0.3):
+        if claim.of(message):
+            return
+    row = await row_of(queue, message)
+    if queue.unsettled:
+        raise Disturbed("a claim of unknown result may have taken the message")
+    if row is None:
+        raise Inconclusive(f"a failed message did not come back within {BACKOFF_S:g} s: its backoff may be longer")
+    case.require(
+        wire.state(row) == "pending" and row.get("queue_id", queue.id) == queue.id,
+        f"a message that failed at attempt {ATTEMPTS - 1} of {ATTEMPTS} does not return to its queue",
+        expected=f"state pending, queue {queue.id}, or another delivery",
+        seen=f"state {wire.state(row)}, queue {spell(row.get('queue_id'))}, and no delivery for {BACKOFF_S:g} s",
+        evidence=(message.publish, held.claim, failed, case.exchanges[-1]),
+        liveness=True,
+    )
+
+
 @proves("FAIL-5")
 async def test_what_nobody_holds_stays_pending(case: Case) -> None:
     """FAIL-5: Failing, releasing or extending a pending message SHOULD fail with 4xx and MUST NOT keep it from being
-    claimed, nor count as an attempt.
+    claimed, nor count as an attempt, nor move the counters.
 
     Each verb on a message that was never claimed, whatever it is answered: claims bring the message before one that is
-    published afterwards (the control), and show its first attempt.
+    published afterwards (the control), and show its first attempt. In the end each of them is claimed, and counted so.
     """
     queue = await case.lasting_queue()
     queue.unmodelled = True  # settling what is not held is not documented: this case alone judges it
@@ -121,6 +162,9 @@ async def test_what_nobody_holds_stays_pending(case: Case) -> None:
                 seen=f"attempts: {spell(own.attempts)}; the {verb} was answered {exchange.told()}",
                 evidence=(message.publish, exchange, own.claim),
             )
+    with contextlib.suppress(NotSupported):
+        doing = "the fail, release or extend of messages that nobody held moved the counters"
+        await counters_are(case, queue, 0, len(queue.known), root="FAIL-5", summary=doing)
 
 
 @proves("GHOST-1")
