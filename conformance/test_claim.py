@@ -8,7 +8,8 @@ from typing import Any
 from queueproof.contract import wire
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.difference import contrast
-from queueproof.drive.optional import tolerated
+from queueproof.drive.lifecycle import moved, resume
+from queueproof.drive.optional import answered, tolerated
 from queueproof.drive.ordering import fitting
 from queueproof.drive.outcomes import UNDOCUMENTED, Disturbed, NotSupported
 from queueproof.drive.queue import UNAVAILABLE, Delivery, Message, Queue, double_hold
@@ -172,10 +173,12 @@ async def test_attempts_count_deliveries(case: Case) -> None:
 async def test_attempts_are_not_moved_by_others(case: Case) -> None:
     """CLAIM-4: `attempts` MUST be 1 on the first claim and grow by one per later claim.
 
-    A message is read and listed between its deliveries, which counts nothing; then it is released, which may give its
-    own attempt back (that is not documented), but none of the earlier ones.
+    A message is read and listed between its deliveries, and extended, also while its queue is paused, which counts
+    nothing; then it is released, which may give its own attempt back (that is not documented), but none of the earlier
+    ones.
     """
     queue = await case.lasting_queue()
+    queue.unmodelled = True  # paused: this case alone judges it
     message = await queue.publish()
     counted: dict[Message, int] = {}
     for _ in range(2):
@@ -183,7 +186,13 @@ async def test_attempts_are_not_moved_by_others(case: Case) -> None:
         with contextlib.suppress(NotSupported):
             await queue.read(message)
         await case.send(wire.list_queue_messages(queue.scope, queue.id))
-    again = await queue.take_one(message, root="VIS-2", within_s=case.world.dialect.timeout_s + case.world.bound_s)
+    wait_s = case.world.dialect.timeout_s + case.world.bound_s
+    again = await queue.take_one(message, timeout_s=HOLD_S, root="VIS-2", within_s=wait_s)
+    extend = wire.extend(queue.scope, again.id, visibility_timeout_s=HOLD_S)
+    await answered(case, extend, fields={"timeout_s": HOLD_S})
+    if await moved(case, queue, "queue", "pause"):
+        await answered(case, extend, fields={"timeout_s": HOLD_S})
+        await resume(case, queue, "queue")
     try:
         await queue.act("release", again, root="VIS-6")
     except NotSupported:
