@@ -153,6 +153,8 @@ async def test_a_released_dead_letter_stays_one(case: Case) -> None:
 
 # So long after its failure a message is looked for at least, beyond the time that its twin takes.
 RETURNS_WITHIN_S = 4.0
+# And so long after the end of the claim that failed: the enforcer's second, and a little.
+LAPSE_S = 1.2
 
 
 @proves("DLQ-1")
@@ -161,16 +163,19 @@ async def test_no_retries_are_none(case: Case) -> None:
 
     With `max_retries` 0, where the queue's row shows it: the first failure is the last, by any count. A message of a
     queue that allows more is failed at the same moment, and claims go on until it is back (the control), and for a
-    while longer; a message that is published then is claimed.
+    while longer, beyond the end of the claim that failed; a message that is published then is claimed.
     """
+    hold_s = case.world.dialect.timeout_s + case.world.room_s(2)
     queue = await queue_with(case, scope=await case.own_scope(), shown="max_retries", max_retries=0)
     other = await case.lasting_queue()
     message, twin = await queue.publish(), await other.publish()
-    held = [await queue.take_one(message, timeout_s=HOLD_S), await other.take_one(twin, timeout_s=HOLD_S)]
-    failed = await queue.act("fail", held[0], root="FAIL-1", reason=REASON)
-    await other.act("fail", held[1], root="FAIL-1", reason=REASON)
+    held = [await other.take_one(twin, timeout_s=HOLD_S), await queue.take_one(message, timeout_s=hold_s)]
+    failed = await queue.act("fail", held[1], root="FAIL-1", reason=REASON)
+    queue.holding(held[1])
+    await other.act("fail", held[0], root="FAIL-1", reason=REASON)
     await other.take_one(twin, timeout_s=HOLD_S, root="FAIL-1", within_s=BACKOFF_S)
-    await asyncio.sleep(max(0.0, (failed.ret_ns - time.monotonic_ns()) / S + RETURNS_WITHIN_S))
+    seen_ns = max(failed.ret_ns + round(RETURNS_WITHIN_S * S), held[1].over_ns + round(LAPSE_S * S))
+    await asyncio.sleep(max(0.0, (seen_ns - time.monotonic_ns()) / S))
     found = await queue.take(await queue.publish(), batch_size=2, timeout_s=HOLD_S)
     for delivery in found:
         case.require(
@@ -178,5 +183,5 @@ async def test_no_retries_are_none(case: Case) -> None:
             "a message that has failed was handed out again by a queue of max_retries 0",
             expected=f"nothing of {message.id}",
             seen=f"a delivery, attempts {spell(delivery.attempts)}",
-            evidence=(message.publish, held[0].claim, failed, delivery.claim),
+            evidence=(message.publish, held[1].claim, failed, delivery.claim),
         )

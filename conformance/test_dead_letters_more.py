@@ -1,11 +1,11 @@
-"""VIS, DONE: a dead letter that a claim brings is held, lapses and is completed like any message."""
+"""VIS, DONE: a dead letter that a claim brings is held, lapses, is given back and is completed like any message."""
 
 import asyncio
 import itertools
 import time
 
 from queueproof.contract import wire
-from queueproof.drive.burial import Buried, bury, bury_in, claimed, undisturbed
+from queueproof.drive.burial import HOLD_S, Buried, bury, bury_in, claimed, undisturbed
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.client import Exchange
 from queueproof.drive.delivery import Delivery, double_hold
@@ -106,6 +106,86 @@ async def stuck(case: Case, buried: Buried, held: Delivery) -> None:
 async def another(case: Case, buried: Buried) -> None:
     """A second message of the queue is buried, and claims of `_dead_letter` bring it; else nothing can be told."""
     await claimed(case, await bury_in(case, buried.queue, buried.letters))
+
+
+@proves("VIS-1")
+async def test_a_released_dead_letter_is_held_by_the_next(case: Case) -> None:
+    """VIS-1: Until `visibility_timeout_s` has passed, a claimed message MUST NOT be claimable by anyone.
+
+    Nor a dead letter that was claimed for a short time, released, and claimed again for long, where that is to be had:
+    claims go on until after the end of the first hold.
+    """
+    not_counted(case)
+    short_s = case.world.dialect.timeout_s + ROOM_S
+    buried = await bury(case, letters_hold_s=short_s)
+    first = await given_back(case, buried, short_s)
+    held: list[Delivery] = []
+    while not held and time.monotonic_ns() < first.over_ns:
+        held += [again for again in await deliveries(case, buried, hold_s=HOLD_S) if again.id == first.id]
+        await asyncio.sleep(buried.queue.pause_s(0.1))
+    if not held:
+        undisturbed(case, buried)
+        raise NotSupported("a dead letter that was released is not handed out again at once")
+    while time.monotonic_ns() < first.over_ns + round(AFTERWARDS_S * S):
+        held += [again for again in await deliveries(case, buried, hold_s=HOLD_S) if again.id == first.id]
+        await asyncio.sleep(buried.queue.pause_s(0.3))
+    for other in held[1:]:
+        proof = double_hold(held[0], other)
+        case.require(
+            not proof,
+            "the end of a dead letter's hold that was released freed the next holder's",
+            expected=f"no delivery of {first.id} within {HOLD_S} s of its claim",
+            seen=f"delivered again {(other.claim.ret_ns - held[0].claim.inv_ns) / S:.3f} s after the claim was sent",
+            proof=proof,
+            evidence=(buried.message.publish, *buried.fails, first.claim, held[0].claim, other.claim),
+        )
+
+
+@proves("VIS-6")
+async def test_a_release_gives_a_dead_letter_back(case: Case) -> None:
+    """VIS-6: Release MUST make the message claimable before the timeout.
+
+    Also a dead letter, where it can be claimed and released. One that can be claimed again when its hold is over, and
+    not before, though the hold is longer than any backoff, was not released.
+    """
+    not_counted(case)
+    hold_s = round(BACKOFF_S) + ROOM_S
+    buried = await bury(case, letters_hold_s=hold_s)
+    held = await given_back(case, buried, hold_s)
+    late_ns = held.over_ns + round(case.world.bound_s * S)
+    while time.monotonic_ns() < late_ns:
+        again = [found for found in await deliveries(case, buried, hold_s=hold_s) if found.id == held.id]
+        if again and again[0].claim.inv_ns > held.held_until_ns:
+            undisturbed(case, buried)
+            case.require(
+                False,
+                "a dead letter that was released can be claimed again only when its hold is over",
+                expected=f"a delivery of {held.id} within {BACKOFF_S:g} s of its release",
+                seen=f"none until {(again[0].claim.ret_ns - held.claim.inv_ns) / S:.1f} s after its claim",
+                proof=f"its hold was over {hold_s} s after that claim",
+                evidence=(buried.message.publish, *buried.fails, held.claim, again[0].claim),
+                liveness=True,
+            )
+        if again:
+            return
+        await asyncio.sleep(buried.queue.pause_s(0.3))
+    undisturbed(case, buried)
+    raise NotSupported("a dead letter that was claimed once cannot be claimed again")
+
+
+async def given_back(case: Case, buried: Buried, hold_s: float) -> Delivery:
+    """Releases the dead letter that a claim has brought for so long; not supported where that is refused."""
+    buried.queue.unmodelled = True  # its message goes on in another queue
+    identity = await claimed(case, buried)
+    held = as_delivery(buried, *buried.claimed[-1], hold_s)
+    sent = await case.send(wire.release(buried.queue.scope, identity), urgent=True)
+    if sent.result is Result.UNKNOWN:
+        raise Disturbed("the release of a dead letter was not answered")
+    if time.monotonic_ns() > held.held_until_ns:
+        raise Disturbed("it took so long that the dead letter's hold may have lapsed meanwhile")
+    if not sent.ok:
+        raise NotSupported(f"a dead letter cannot be released: {sent.told()}", evidence=(sent.op,))
+    return held
 
 
 @proves("DONE-4")
