@@ -6,13 +6,15 @@ from queueproof.contract import wire
 from queueproof.drive.case import Case, proves
 from queueproof.drive.client import Exchange
 from queueproof.drive.lifecycle import place, resume, verb
-from queueproof.drive.optional import answered, change, try_publish
-from queueproof.drive.outcomes import NotSupported
+from queueproof.drive.optional import answered, change, tolerated, try_publish
+from queueproof.drive.outcomes import UNDOCUMENTED, NotSupported
 from queueproof.drive.queue import Queue
 
 HOLD_S = 60
 # A pause that ends by itself does so within this, if it does so within a case.
 LATER_S = 1.6
+# A delay that ends between two claims on what is closed.
+DELAY_S = 1.5
 
 
 CODES = {"queue": wire.QUEUE_PAUSED, "scope": wire.SCOPE_PAUSED}
@@ -109,8 +111,8 @@ async def closed(case: Case, level: str, name: str) -> bool:
 async def test_a_paused_queue_hands_out_nothing(case: Case) -> None:
     """LIFE-4: Claim on a paused queue, or in a paused/archived scope, MUST return an empty list and not an error.
 
-    With messages waiting, for one and for several at a time, at once and a while later; after the resume they are
-    claimed (the control).
+    With messages waiting, for one and for several at a time, at once and a while later, when a hold has lapsed and a
+    delay is over; after the resume they are claimed (the control).
     """
     await hands_out_nothing(case, "queue", "pause")
 
@@ -136,8 +138,14 @@ async def test_an_archived_scope_hands_out_nothing(case: Case) -> None:
 async def hands_out_nothing(case: Case, level: str, name: str) -> None:
     queue, messages = await place(case, level)
     state = {"pause": "paused", "archive": "archived"}[name]
+    due = case.world.moment(DELAY_S)
+    if due is not None:  # else a clock of which nothing is known
+        with tolerated():
+            await queue.publish(root=UNDOCUMENTED, delay_until=due.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    found = await queue.take(messages[0])
+    messages = [message for message in messages if message not in {delivery.message for delivery in found}]
     await change(case, verb(queue, level, name))
-    for size in (1, 10, 1):
+    for size in (1, 10, 1, 10, 1):
         capped = min(size, case.world.dialect.batch_max)
         request = wire.claim(queue.scope, queue.id, batch_size=capped, visibility_timeout_s=HOLD_S)
         exchange = await answered(case, request, fields={"timeout_s": HOLD_S, "limit": capped})
@@ -148,7 +156,7 @@ async def hands_out_nothing(case: Case, level: str, name: str) -> None:
             seen=f"{exchange.told()}: {exchange.answer.text[:200] if exchange.answer else ''}",
             evidence=(exchange,),
         )
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(0.7)
     if name == "archive":
         try:
             await change(case, verb(queue, level, "unarchive"))

@@ -8,10 +8,10 @@ from queueproof.contract import wire
 from queueproof.drive.case import Case, proves
 from queueproof.drive.counters import counters_are
 from queueproof.drive.lifecycle import bring_back, moved, place, resume, verb
-from queueproof.drive.optional import answered, change, publish_with, try_publish
+from queueproof.drive.optional import answered, change, publish_with, row_of, try_publish
 from queueproof.drive.ordering import in_order, spaced
-from queueproof.drive.outcomes import NotSupported
-from queueproof.drive.queue import Queue
+from queueproof.drive.outcomes import Inconclusive, NotSupported, Violation
+from queueproof.drive.queue import BACKOFF_S, Message, Queue
 from queueproof.drive.world import CADENCE_S
 
 S = 1_000_000_000  # ns
@@ -145,6 +145,52 @@ async def test_a_delayed_message_outlasts_an_archive(case: Case) -> None:
             within_s=max(0.0, end_s - time.monotonic()) + case.world.bound_s,
             doing="a delayed message was not handed out after its scope was archived and brought back",
         )
+
+
+@proves("LOSS-1")
+async def test_what_is_given_back_during_a_pause_is_there(case: Case) -> None:
+    """LOSS-1: A message whose publish was acknowledged MUST NOT be lost before it is completed or expires.
+
+    Messages that are released and that fail while their queue, or its scope, is paused, where a server lets them: after
+    the resume each is handed out again, as is one that is published then (the control).
+    """
+    told = await asyncio.gather(*(given_back(case, level) for level in ("queue", "scope")))
+    if not any(told):
+        raise NotSupported("nothing can be paused, or released or failed in a pause")
+
+
+async def given_back(case: Case, level: str) -> bool:
+    """Whether something could be given back in a pause; then it came after it."""
+    queue = await case.lasting_queue(scope=await case.own_scope() if level == "scope" else "")
+    queue.unmodelled = True  # paused: this case alone judges it
+    messages = await queue.publish_many(2)
+    held = [await queue.take_one(message, timeout_s=HOLD_S) for message in messages]
+    if not await moved(case, queue, level, "pause"):
+        return False
+    sent = [
+        await answered(case, wire.release(queue.scope, held[0].id)),
+        await answered(case, wire.fail(queue.scope, held[1].id, reason="queueproof: in a pause")),
+    ]
+    await resume(case, queue, level)
+    await queue.publish(root="LIFE-5")
+    if not await served(queue):
+        return False
+    for message, exchange in zip(messages, sent, strict=True):
+        if exchange.ok and queue.counts[message] == 1:
+            verb_in_pause = f"a {exchange.request.verb} during a pause of its {level}"
+            await comes_back(queue, message, f"after {verb_in_pause} a message was not handed out again")
+    return any(exchange.ok for exchange in sent)
+
+
+async def comes_back(queue: Queue, message: Message, doing: str) -> None:
+    """The message is handed out again; how long it may back off is not documented, nor that it may not be buried."""
+    try:
+        await queue.take(message, timeout_s=HOLD_S, root="LOSS-1", within_s=BACKOFF_S, doing=doing)
+    except Violation as end:
+        row = await row_of(queue, message)
+        if row and wire.state(row) == "pending" and not (row.get("visible_at") or row.get("delay_until")):
+            raise
+        raise Inconclusive(f"{doing} within {BACKOFF_S:g} s: it may be elsewhere", evidence=end.evidence) from end
 
 
 @proves("DONE-3")
