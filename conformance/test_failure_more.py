@@ -162,6 +162,8 @@ async def test_what_nobody_holds_stays_pending(case: Case) -> None:
                 seen=f"attempts: {spell(own.attempts)}; the {verb} was answered {exchange.told()}",
                 evidence=(message.publish, exchange, own.claim),
             )
+    if case.world.thrift:
+        return  # by now the first of these holds may be over
     with contextlib.suppress(NotSupported):
         doing = "the fail, release or extend of messages that nobody held moved the counters"
         await counters_are(case, queue, 0, len(queue.known), root="FAIL-5", summary=doing)
