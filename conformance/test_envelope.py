@@ -15,7 +15,7 @@ async def test_success_carries_data(case: Case) -> None:
     """ENV-1: A success body MUST be a JSON object with `data`.
 
     Every answered call of a walk through the quickstart, empty claims and reads included, and of the verbs beside it,
-    where they are to be had; an answer without a body (204) is none.
+    where they are to be had and requests are not counted; an answer without a body (204) is none.
     """
     end = await walk(case)
     for exchange in answered(case):
@@ -143,7 +143,8 @@ async def walk(case: Case) -> CaseEnd | None:
         await case.send(wire.read_queue(scope, queue.id))
         await case.send(wire.list_queues(scope))
         await case.send(wire.list_queue_messages(scope, queue.id))
-        await beside(case, queue)
+        if not case.world.thrift:
+            await beside(case, queue)
     except CaseEnd as end:
         return end
     return None
