@@ -98,3 +98,8 @@ def test_a_forced_colour_makes_no_log_a_terminal(monkeypatch: pytest.MonkeyPatch
 
 def test_more_completed_than_known_is_no_backlog_below_zero() -> None:
     assert "backlog 0 " in plain(line(published=10, completed=12), (0.0, 0.0))
+
+
+def test_a_drain_tells_what_it_still_awaits() -> None:
+    assert "backlog 7 " in plain(line(phase="drain", left=7), (0.0, 0.0))
+    assert "backlog 0 " in plain(line(phase="drain", left=0), (0.0, 0.0))

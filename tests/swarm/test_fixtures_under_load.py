@@ -94,3 +94,10 @@ def test_an_odd_server_is_left_in_peace(name: str, run: Callable[..., Any]) -> N
     crowded = results.exit_code == 4 and results.load["invalid"]  # the machine was too crowded for a generator
     assert results.exit_code == 0 or crowded, results.summary
     assert [finding for finding in results.findings if finding.weight == "violation"] == []
+
+
+def test_a_target_that_limits_requests_is_drained_at_its_pace(run: Callable[..., Any]) -> None:
+    """What the limit let in is all completed: a refusal is waited out, and no lock lapses for want of a completion."""
+    drained = run("rate_limited", rate=150, duration=2).load["drain"]
+    assert (drained["complete"], drained["missing"]) == (True, 0)
+    assert drained["delivered"] > 0

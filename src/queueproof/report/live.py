@@ -102,7 +102,10 @@ def plain(line: Mapping[str, Any], rate: tuple[float, float]) -> str:
 
 
 def backlog(line: Mapping[str, Any]) -> int:
-    """Messages published and not completed, as far as the answers tell."""
+    """Messages published and not completed, as far as the answers tell; those that a drain still awaits."""
+    left = line.get("left")
+    if left is not None:
+        return int(left)
     return max(0, int(line["published"] - line["completed"]))
 
 

@@ -5,6 +5,7 @@ published message is known to be completed, and it is cut short, and says so, at
 """
 
 import json
+import math
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -25,6 +26,9 @@ DRAINERS: Final = 12
 BATCH: Final = 10
 POLL_S: Final = 0.2  # between two claims of an empty queue: the checks want at least two a second
 CLOCK_MARGIN: Final = 0.002  # a server's clock may run a little slow against ours; the checks allow half of this
+# Where requests are limited, one drainer a queue uses up what is admitted. So long it waits when it is not told.
+PAUSE_S: Final = 1.0
+LONGEST_PAUSE_S: Final = 5.0
 AWAY_S: Final = 10.0  # a target that answers nothing for so long is away
 AWAY: Final = "the target does not answer any more"
 # A complete whose answer was lost may have worked: its message is not awaited, though it may still come.
@@ -109,6 +113,8 @@ class Drain:
         self._quiet_from_ns = time.monotonic_ns()  # what was claimed last had been completed
         self._rows: list[dict[str, Any]] = []
         self._batch = BATCH
+        self._limited = False  # the target was met limiting requests
+        self._resume = 0.0  # until then it admits none
         self._answered: set[str] = set()  # queues of which a claim was answered ok
         self._asked = dict.fromkeys(self._queues, 0.0)  # queue → when its last empty answer came
 
@@ -185,21 +191,37 @@ class Drain:
         timeout_s = self._scenario.consumers.visibility_timeout_s
         asked: int | float = int(timeout_s) if timeout_s == int(timeout_s) else timeout_s
         while not self._stopping:
+            if self._limited and number >= len(self._queues):
+                gevent.sleep(POLL_S)
+                continue
             began, batch = time.monotonic(), self._batch
             request = wire.claim(self._ground.scope, queue, batch_size=batch, visibility_timeout_s=asked)
-            operation = self._client.perform(request, timeout_s=timeout_s, limit=batch)
-            if operation.status:
-                self._last_answer = time.monotonic()
+            operation = self._perform(request, timeout_s=timeout_s, limit=batch)
             self._answered.update([queue] if operation.ok else [])
             if not operation.ok:
                 self.books.unknown_claims += operation.result is Result.UNKNOWN
                 self._refused(queue, operation, batch)
                 gevent.sleep(POLL_S)
             elif operation.document:
-                self._complete(operation.document)
+                self._complete(operation.document, began + timeout_s)
             else:
                 self._asked[queue] = max(self._asked[queue], began)
                 gevent.sleep(POLL_S)
+
+    def _perform(self, request: wire.Request, *, until: float = math.inf, **asked: Any) -> Operation:
+        """A call, again after each answer that it came too early (429), if that is before `until` (monotonic s)."""
+        while True:
+            gevent.sleep(max(0.0, self._resume - time.monotonic()))
+            operation = self._client.perform(request, **asked)
+            now = time.monotonic()
+            if operation.status:
+                self._last_answer = now
+            if operation.status != 429:
+                return operation
+            self._limited = True
+            self._resume = max(self._resume, now + _pause_s(operation))
+            if self._stopping or self._resume > until:
+                return operation
 
     def _refused(self, queue: str, operation: Operation, batch: int) -> None:
         """How large a batch may be is not documented; a dead-letter queue that cannot be claimed is legal too.
@@ -214,24 +236,33 @@ class Drain:
         elif queue == self._ground.dead_letter and 400 <= status < 500 and status != 429:
             self._asked[queue] = time.monotonic()
 
-    def _complete(self, deliveries: list[Delivery]) -> None:
+    def _complete(self, deliveries: list[Delivery], until: float) -> None:
+        """Completes them, as long as they are held (`until`, monotonic s): later they come again."""
         self._last_delivery = time.monotonic()
         for delivery in deliveries:
             self.delivered += 1
             self.books.unsure.discard(delivery.token)
-            if self._client.perform(completion(self._ground.scope, delivery.id)).result in MAY_BE_DONE:
+            if self._perform(completion(self._ground.scope, delivery.id), until=until).result in MAY_BE_DONE:
                 self.books.done(delivery.id, delivery.token)
         self._last_delivery = time.monotonic()
         self._quiet_from_ns = time.monotonic_ns()
 
     def _read_missing(self) -> None:
         """The rows of what did not come: the loss check's evidence."""
+        give_up = time.monotonic() + self._scenario.drain.limit_s
         for message in list(self.books.missing)[:READS]:
             began_ns = time.monotonic_ns()
-            operation = self._client.perform(wire.read_message(self._ground.scope, message))
+            operation = self._perform(wire.read_message(self._ground.scope, message), until=give_up)
             if not operation.status:
                 return
             state = operation.state if operation.ok else "absent" if operation.status == 404 else ""
             if state:
                 row = {"scope": self._ground.scope, "message": message, "state": state}
                 self._rows.append({**row, "inv": began_ns, "ret": operation.ended_ns})
+
+
+def _pause_s(operation: Operation) -> float:
+    """How long a target that limits requests wants none."""
+    answer = wire.Answer(status=operation.status, headers={"retry-after": operation.header("Retry-After")})
+    wanted = wire.retry_after_s(answer, now_s=time.time())
+    return PAUSE_S if wanted is None else min(max(wanted, POLL_S), LONGEST_PAUSE_S)

@@ -93,6 +93,7 @@ class Coordinator:
         self._crowd: float | None = None
         self._adapted: list[str] = []  # what the target did not take as the scenario had it
         self._phase = "prepare"
+        self._drain: Drain | None = None  # once there is one
 
     # ── the run ──
 
@@ -172,7 +173,7 @@ class Coordinator:
             self._phase = "drain"
             books = books_of(self.directory)
             books.longest_s = max(books.longest_s, self.scenario.consumers.visibility_timeout_s)
-            drain = Drain(client, self.scenario, ground, books)
+            self._drain = drain = Drain(client, self.scenario, ground, books)
             drained = drain.run(hurry=self._interrupted)
             drained |= {"longest_wait_s": drain.longest_wait_s, "longest_s": books.longest_s}
         if client.ledger.failure is not None:
@@ -329,7 +330,8 @@ class Coordinator:
     def _report(self) -> None:
         in_flight = sum(member.in_flight for member in self._members.values())
         elapsed_s = max(0.0, (time.monotonic_ns() - self._begun_ns) / 1e9) if self._begun_ns else 0.0
-        self._progress(outcome.line(self._phase, elapsed_s, self.scenario, self._whole, in_flight))
+        left = len(self._drain.books.missing) if self._drain else None
+        self._progress(outcome.line(self._phase, elapsed_s, self.scenario, self._whole, in_flight, left))
 
     def _outcome(self, ground: Ground, drained: dict[str, Any], client: Client) -> dict[str, Any]:
         duration_s = min(self._ended_s - self._begun_ns / 1e9, self.scenario.duration_s)

@@ -51,8 +51,10 @@ def last_answer(series: Sequence[Mapping[str, Any]]) -> str:
     return f": the last good answer came in second {good[-1] + 1} of the load" if good else ""
 
 
-def line(phase: str, elapsed_s: float, scenario: Scenario, whole: Whole, in_flight: int) -> dict[str, Any]:
-    """The numbers of the live line."""
+def line(
+    phase: str, elapsed_s: float, scenario: Scenario, whole: Whole, in_flight: int, left: int | None = None
+) -> dict[str, Any]:
+    """The numbers of the live line; `left`: messages that the drain still awaits, None before it."""
     counters = whole.counters
     return {
         "phase": phase,
@@ -64,6 +66,7 @@ def line(phase: str, elapsed_s: float, scenario: Scenario, whole: Whole, in_flig
         "errors": sum(number for name, number in counters.items() if name.endswith(".error")),
         "empty_claims": counters["empty_claims"],
         "in_flight": in_flight,
+        "left": left,
         "publish_p99_us": whole.of("publish", "response").percentile(99),
         "e2e_p99_us": whole.of("e2e", "response").percentile(99),
         "lateness_p99_us": whole.of("dispatch", "lateness").percentile(99),
