@@ -170,9 +170,9 @@ async def test_an_extension_holds(case: Case) -> None:
     the same timeout that is not extended returns meanwhile, and so do the others in the end (the controls).
     """
     queue = await case.lasting_queue()
-    hold_s = case.world.dialect.timeout_s
+    hold_s = case.world.dialect.timeout_s + case.world.room_s(2)
     once, twice, twin = await queue.publish_many(3)
-    held = {d.message: d for d in await queue.take(once, twice, twin, batch_size=3)}
+    held = {d.message: d for d in await queue.take(once, twice, twin, batch_size=3, timeout_s=hold_s)}
     first = [Extension(queue, held[message], hold_s) for message in (once, twice)]
     await asyncio.gather(*(extension.send(held[extension.message].over_ns) for extension in first))
     second = Extension(queue, held[twice], hold_s)
