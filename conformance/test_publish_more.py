@@ -52,7 +52,7 @@ async def test_publish_raises_the_depth_by_one(case: Case) -> None:
         )
     messages += await queue.publish_many(3)
     await neighbour.publish_many(2)
-    if not case.world.client.budget.rate_limited:
+    if not case.world.client.budget.rationed:
         crowd = (queue.publish(idempotency_key=case.world.token()) for _ in range(CROWD))
         messages += await asyncio.gather(*crowd)
     await asyncio.sleep(SETTLE_S)

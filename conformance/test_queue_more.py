@@ -46,7 +46,7 @@ async def test_depth_zero_is_no_limit(case: Case) -> None:
     """
     queue = await case.queue(max_depth=0)
     messages = [await queue.publish(root="QUEUE-5") for _ in range(MESSAGES)]
-    if not case.world.client.budget.rate_limited:
+    if not case.world.client.budget.rationed:
         shares = [MANY // PUBLISHERS] * PUBLISHERS
         await asyncio.gather(*(queue.publish_many(share, root="QUEUE-5") for share in shares))
     await queue.take(*messages, batch_size=5, timeout_s=HOLD_S)
