@@ -2,13 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from queueproof.contract import wire
 from queueproof.drive.burial import bury_in, graveyard
 from queueproof.drive.case import Case, proves
 from queueproof.drive.client import Exchange
 from queueproof.drive.optional import answered, queue_with, released, try_publish
+from queueproof.drive.ordering import in_an_hour
 from queueproof.drive.outcomes import Disturbed, NotSupported
 from queueproof.drive.queue import Queue
 
@@ -22,9 +24,9 @@ PUBLISHERS = 10
 LOOKS = 4
 
 
-async def small(case: Case, limit: int = LIMIT) -> Queue:
+async def small(case: Case, limit: int = LIMIT, **fields: Any) -> Queue:
     """A queue of a few places whose policy is to refuse."""
-    queue = await queue_with(case, max_depth=limit, overflow_policy="reject")
+    queue = await queue_with(case, max_depth=limit, overflow_policy="reject", **fields)
     row = queue.created.data
     policy = row.get("overflow_policy", "reject") if isinstance(row, dict) else "reject"
     if policy != "reject":
@@ -32,10 +34,10 @@ async def small(case: Case, limit: int = LIMIT) -> Queue:
     return queue
 
 
-async def fill(queue: Queue, limit: int = LIMIT) -> None:
+async def fill(queue: Queue, limit: int = LIMIT, more: Mapping[str, Any] | None = None) -> None:
     """Publishes as many messages as there are places: each has to be taken."""
     for number in range(limit):
-        exchange = await try_publish(queue, forbidden="DEPTH-2")
+        exchange = await try_publish(queue, forbidden="DEPTH-2", more=more)
         if not exchange.ok:
             queue.case.refuse(
                 "PUB-1" if exchange.code != wire.QUEUE_FULL else "DEPTH-3",
@@ -70,15 +72,28 @@ async def test_a_full_queue_refuses(case: Case) -> None:
     """DEPTH-1: With `max_depth` N and policy `reject`, publish N+1 without claims MUST fail with
     `SCAIQUEUE_QUEUE_FULL`.
 
-    Limits of one, of three and of twelve, asked more than once, for a message as any other and for one of the highest
-    priority.
+    Limits of one, of three and of twelve, asked more than once, for a message as any other, for one of the highest
+    priority, and for one without an idempotency key.
     """
     highest = {"priority": {"tier": "critical", "score": 1000}, "labels": {"urgent": "yes"}}
     for limit in (1, LIMIT) if case.world.thrift else (1, LIMIT, LARGER_LIMIT):
         queue = await small(case, limit)
         await fill(queue, limit)
-        for fields in ({}, highest, {}):
-            full(case, await try_publish(queue, forbidden="DEPTH-2", more=fields), limit)
+        for fields, keyed in (({}, True), (highest, True), ({}, False)):
+            full(case, await try_publish(queue, forbidden="DEPTH-2", more=fields, keyed=keyed), limit)
+
+
+@proves("DEPTH-1")
+async def test_every_ordering_has_its_limit(case: Case) -> None:
+    """DEPTH-1: With `max_depth` N and policy `reject`, publish N+1 without claims MUST fail with
+    `SCAIQUEUE_QUEUE_FULL`.
+
+    Also where the queue is ordered by priority, or by deadline.
+    """
+    for ordering, more in {"priority": {}, "deadline": {"deadline": in_an_hour()}}.items():
+        queue = await small(case, ordering=ordering)
+        await fill(queue, more=more)
+        full(case, await try_publish(queue, forbidden="DEPTH-2", more=more))
 
 
 @proves("DEPTH-1")

@@ -23,8 +23,9 @@ URGENT = {"priority": {"tier": "critical", "score": 1000}, "labels": {"urgent": 
 
 
 async def refuses(case: Case, queue: Queue, level: str, state: str, *, urgent: bool = False) -> Exchange:
-    """A publish is refused with the code of its level."""
-    exchange = await try_publish(queue, forbidden=case.requirement, more=URGENT if urgent else None)
+    """A publish is refused with the code of its level; an urgent one has no idempotency key."""
+    more = URGENT if urgent else None
+    exchange = await try_publish(queue, forbidden=case.requirement, more=more, keyed=not urgent)
     case.require(
         not exchange.ok,
         f"a publish to a {state} {level} was taken",

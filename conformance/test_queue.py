@@ -13,7 +13,8 @@ HOLD_S = 30
 async def test_creating_a_queue_gives_its_id(case: Case) -> None:
     """QUEUE-1: `POST /scopes/{scope_id}/queues` with the five QS fields MUST return `data.id`.
 
-    As in the quickstart's first sample. Two queues whose slugs differ in one letter have two ids, and both work.
+    As in the quickstart's first sample. Two queues whose slugs differ in one letter have two ids, and both work; and
+    one in another scope has the slug of the first, for a scope is a namespace.
     """
     slug = case.world.slug("twin")
     first = await case.queue(slug=f"{slug}a", max_depth=0)
@@ -27,6 +28,7 @@ async def test_creating_a_queue_gives_its_id(case: Case) -> None:
     )
     for queue in (first, second):
         await delivers(queue, root="CLAIM-1")
+    await case.queue(scope=await case.own_scope(), slug=f"{slug}a", max_depth=0)
 
 
 @proves("QUEUE-2")

@@ -100,15 +100,17 @@ async def answered(case: Case, request: wire.Request, *, echoes: bool = False, *
 
 
 async def try_publish(
-    queue: Queue, *, forbidden: str, burst: bool = False, more: Mapping[str, Any] | None = None
+    queue: Queue, *, forbidden: str, burst: bool = False, more: Mapping[str, Any] | None = None, keyed: bool = True
 ) -> Exchange:
     """One publish that the server may have to refuse; a delivery of what it refused breaks the promise `forbidden`.
 
-    It has an idempotency key, so that a try whose answer was lost is repeated without making another message.
+    It has an idempotency key, so that a try whose answer was lost is repeated without making another message; without
+    one (`keyed`) it is for publishes of which none may be taken.
     """
     world = queue.case.world
     token = world.token()
-    fields = {"type": "qp.case", "body": {"qp": token}, "idempotency_key": token, **(more or {})}
+    key = {"idempotency_key": token} if keyed or world.dialect.publish_key_needed else {}
+    fields = {"type": "qp.case", "body": {"qp": token}, **key, **(more or {})}
     request = wire.publish(queue.scope, queue.id, fields)
     exchange = await answered(queue.case, request, echoes=True, fields=queue.described(token, fields), burst=burst)
     if exchange.ok:
