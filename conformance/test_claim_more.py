@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, timedelta, timezone
 
 from queueproof.contract import wire
 from queueproof.drive.burial import bury_in, graveyard, mortal_queue
 from queueproof.drive.case import Case, proves
 from queueproof.drive.counters import counters_are
-from queueproof.drive.optional import publish_with
+from queueproof.drive.optional import all_come, publish_delayed, publish_with
 from queueproof.drive.ordering import fitting
 from queueproof.drive.outcomes import Blocked, Inconclusive, NotSupported
 from queueproof.drive.queue import BACKOFF_S, Message, Queue
@@ -87,18 +87,9 @@ async def test_what_was_delayed_counts_once(case: Case) -> None:
     """
     queue = await case.queue()
     queue.ordering = ""  # a delayed one comes later than what was published after it
-    due = case.world.moment(DELAY_S)
-    if due is None:
-        raise NotSupported("no answer tells the server's time: its clock may be another one")
-    ahead_s = max(0.0, (due - datetime.now(UTC)).total_seconds() - DELAY_S)
-    due_ns = time.monotonic_ns() + round((DELAY_S + 2 * ahead_s + case.world.bound_s) * S)
-    delayed = await publish_with(queue, delay_until=due.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    delayed, until_ns = await publish_delayed(queue, DELAY_S)
     messages = [delayed, *await queue.publish_many(2)]
-    async for _ in queue.watch(due_ns, timeout_s=HOLD_S):
-        if queue.latest.keys() >= set(messages):
-            break
-    else:
-        raise NotSupported("the delayed message did not come in its time, or others did not: other cases judge that")
+    await all_come(queue, *messages, until_ns=until_ns, timeout_s=HOLD_S)
     await counters_are(case, queue, 0, len(messages), root="CLAIM-7", summary=DELAYED)
 
 

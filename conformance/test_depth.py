@@ -9,7 +9,7 @@ from queueproof.contract import wire
 from queueproof.drive.burial import bury_in, graveyard
 from queueproof.drive.case import Case, proves
 from queueproof.drive.client import Exchange
-from queueproof.drive.optional import answered, queue_with, released, try_publish
+from queueproof.drive.optional import all_come, answered, publish_delayed, queue_with, released, try_publish
 from queueproof.drive.ordering import in_an_hour
 from queueproof.drive.outcomes import Disturbed, NotSupported
 from queueproof.drive.queue import Queue
@@ -22,6 +22,7 @@ LARGER_LIMIT = 12
 PUBLISHERS = 10
 # Claims right after a publish that show what waited when it was sent: one may come empty, or short.
 LOOKS = 4
+DELAY_S = 2.0
 
 
 async def small(case: Case, limit: int = LIMIT, **fields: Any) -> Queue:
@@ -218,6 +219,19 @@ async def test_a_dead_letter_leaves_its_place(case: Case) -> None:
         buried = await bury_in(case, queue, letters)
     for _ in range(LIMIT):
         await room(case, queue, "a message had been dead-lettered", [buried.message.publish, *buried.fails])
+
+
+@proves("DEPTH-3")
+async def test_a_delayed_message_leaves_its_place(case: Case) -> None:
+    """DEPTH-3: After consuming (claim + complete) one message, one publish MUST succeed.
+
+    In a queue of one place, also where that one was delayed by about two seconds.
+    """
+    queue = await small(case, 1)
+    delayed, until_ns = await publish_delayed(queue, DELAY_S)
+    await all_come(queue, delayed, until_ns=until_ns, timeout_s=HOLD_S)
+    await queue.complete(queue.latest[delayed])
+    await room(case, queue, "a message that had been delayed was consumed")
 
 
 @proves("DEPTH-4")

@@ -9,11 +9,13 @@ from functools import partial
 from typing import Any
 
 from queueproof.contract import wire
+from queueproof.drive.asking import ask
 from queueproof.drive.case import Case, proves
 from queueproof.drive.optional import publish_with
 from queueproof.drive.ordering import APART_S, in_order, ranked, spaced
 from queueproof.drive.outcomes import NotSupported
 from queueproof.drive.queue import Delivery, Message, Queue
+from queueproof.evidence.operation import Result
 
 HOLD_S = 60
 
@@ -113,11 +115,12 @@ async def by_rank(case: Case, ranks: Sequence[tuple[str, int]], *, batch_size: i
 async def test_priority_does_not_reorder_fifo(case: Case) -> None:
     """ORD-5: In a `fifo` queue priority MUST NOT reorder.
 
-    Rising and falling tiers and scores, one message at a time and in batches.
+    Rising and falling tiers and scores, one message at a time and in batches; and after the creation of a queue of that
+    slug, ordered by priority, was refused.
     """
     rising = (("background", 0), ("low", 100), ("normal", 500), ("high", 900), ("critical", 1000))
     for batch_size in (1, 3):
-        queue = await case.queue(ordering="fifo")
+        queue = await case.queue(ordering="fifo") if batch_size == 1 else await asked_for_again(case)
         ranks = (*rising, *reversed(rising), ("normal", 0), ("normal", 1000), ("normal", 1))
         messages = await spaced(queue, [{"priority": {"tier": tier, "score": score}} for tier, score in ranks])
         found = await queue.take(*messages, batch_size=batch_size, timeout_s=HOLD_S)
@@ -129,6 +132,20 @@ async def test_priority_does_not_reorder_fifo(case: Case) -> None:
             "published earlier",
             label=lambda m: "{tier}:{score}".format_map(m.fields["priority"]),
         )
+
+
+async def asked_for_again(case: Case) -> Queue:
+    """A fifo queue, of whose slug another queue was asked for in vain: what is refused changes nothing."""
+    slug = case.world.slug(case.requirement)
+    queue = await case.queue(ordering="fifo", slug=slug)
+    fields = {"display_name": "queueproof", **queue.fields, "slug": slug, "ordering": "priority"}
+    again = await ask(case, wire.create_queue(queue.scope, fields))
+    if again.result is Result.REJECTED:
+        return queue
+    if again.ok and wire.identity(again.data):
+        case.world.ledger.queue(queue.scope, wire.identity(again.data))
+    queue.unmodelled = True  # it may be what was asked for the second time
+    return await case.queue(ordering="fifo")
 
 
 @proves("ORD-6")

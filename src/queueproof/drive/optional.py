@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from queueproof.contract import wire
@@ -10,7 +12,7 @@ from queueproof.drive.case import FIRST_PAUSE_S, Case, spell
 from queueproof.drive.client import Exchange
 from queueproof.drive.lists import objects, pages
 from queueproof.drive.outcomes import UNDOCUMENTED, Blocked, Disturbed, Inconclusive, NotSupported
-from queueproof.drive.queue import UNAVAILABLE, Delivery, Message, Queue
+from queueproof.drive.queue import UNAVAILABLE, Delivery, Message, Queue, S
 from queueproof.evidence.operation import Result
 
 DEAD_LETTER = "_dead_letter"
@@ -59,6 +61,28 @@ async def publish_with(queue: Queue, **fields: Any) -> Message:
         if end.root != UNDOCUMENTED:
             raise
         raise NotSupported(f"publish takes no {', '.join(fields)}: {end.summary}", evidence=end.evidence) from end
+
+
+async def publish_delayed(queue: Queue, delay_s: float) -> tuple[Message, int]:
+    """A message that is delayed by about so long, and until when (ns) it has come by any reading of the server's clock.
+
+    Not supported where publish takes no delay, or nothing is known of that clock.
+    """
+    world = queue.case.world
+    due = world.moment(delay_s)
+    if due is None:
+        raise NotSupported("no answer tells the server's time: its clock may be another one")
+    ahead_s = max(0.0, (due - datetime.now(UTC)).total_seconds() - delay_s)
+    until_ns = time.monotonic_ns() + round((delay_s + 2 * ahead_s + world.bound_s) * S)
+    return await publish_with(queue, delay_until=due.strftime("%Y-%m-%dT%H:%M:%SZ")), until_ns
+
+
+async def all_come(queue: Queue, *messages: Message, until_ns: int, timeout_s: float) -> None:
+    """Claims until all of these messages have come; not supported when some do not: other cases judge that."""
+    async for _ in queue.watch(until_ns, timeout_s=timeout_s):
+        if queue.latest.keys() >= set(messages):
+            return
+    raise NotSupported("a message that was delayed, or one beside it, did not come in its time")
 
 
 async def released(queue: Queue, delivery: Delivery) -> bool:
