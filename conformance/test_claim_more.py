@@ -29,11 +29,11 @@ BURIED = "the counters of a queue still show a message that was dead-lettered"
 async def test_a_claim_moves_the_counters(case: Case) -> None:
     """CLAIM-7: Claim MUST lower `depth_pending` and raise `depth_claimed` by the number claimed.
 
-    One message of ten, then a batch, then some by claims at once, then the rest; and a claim that finds nothing. Read
-    at rest, and given the time to settle.
+    One message of fourteen, then a batch, then some by claims at once, then the rest; and a claim that finds nothing.
+    Read at rest, and given the time to settle.
     """
     queue = await case.queue()
-    messages = await queue.publish_many(10)
+    messages = await queue.publish_many(14)
     await counters_are(case, queue, len(messages), 0, root="PUB-4")
     missing = set(messages)
     for sizes in ((1,), (3,), (1, 1, 2), (10,), (10,)):
