@@ -14,8 +14,8 @@ from queueproof.drive.queue import Queue
 async def test_success_carries_data(case: Case) -> None:
     """ENV-1: A success body MUST be a JSON object with `data`.
 
-    Every answered call of a walk through the quickstart, empty claims and reads included; an answer without a body
-    (204) is none.
+    Every answered call of a walk through the quickstart, empty claims and reads included, and of the verbs beside it,
+    where they are to be had and requests are not counted; an answer without a body (204) is none.
     """
     end = await walk(case)
     for exchange in answered(case):
@@ -35,8 +35,8 @@ async def test_success_carries_data(case: Case) -> None:
 async def test_success_says_ok(case: Case) -> None:
     """ENV-2: If `status` is present on success it MUST be `"ok"`.
 
-    Looked for in every answered call of a walk through the quickstart, and in the answers to requests that have to be
-    refused: an error is told by its HTTP status, too.
+    Looked for in every answered call of a walk through the quickstart and the verbs beside it, and in the answers to
+    requests that have to be refused: an error is told by its HTTP status, too.
     """
     end = await walk(case)
     if end is None:
@@ -127,7 +127,7 @@ def flaw_of_error(exchange: Exchange) -> str:
 
 
 async def walk(case: Case) -> CaseEnd | None:
-    """The quickstart from end to end, and reads; how it ended where it could not go on."""
+    """The quickstart from end to end, reads, and what else there is; how it ended where it could not go on."""
     try:
         scope = await case.own_scope()
         queue = await case.queue(scope=scope)
@@ -143,9 +143,33 @@ async def walk(case: Case) -> CaseEnd | None:
         await case.send(wire.read_queue(scope, queue.id))
         await case.send(wire.list_queues(scope))
         await case.send(wire.list_queue_messages(scope, queue.id))
+        if not case.world.thrift:
+            await beside(case, queue)
     except CaseEnd as end:
         return end
     return None
+
+
+async def beside(case: Case, queue: Queue) -> None:
+    """The verbs that no quickstart needs; what a server refuses, or does not have, is no success."""
+    scope = queue.scope
+    messages = await queue.publish_many(2)
+    queue.unmodelled = True  # it is paused in the end
+    held = {delivery.message: delivery for delivery in await queue.take(*messages, batch_size=2, timeout_s=30)}
+    first, second = (held[message] for message in messages)
+    moves = ("pause", "resume")
+    for request in (
+        wire.extend(scope, first.id, visibility_timeout_s=60),
+        wire.release(scope, first.id),
+        wire.fail(scope, second.id, reason="queueproof"),
+        wire.read_message(scope, second.id),
+        wire.trace_messages(scope, messages[0].correlation or "none"),
+        wire.audit(scope, limit=5),
+        wire.list_scopes(limit=5),
+        *(wire.change_queue(scope, queue.id, move) for move in moves),
+        *(wire.change_scope(scope, move) for move in moves),
+    ):
+        await case.send(request)
 
 
 def answered(case: Case) -> list[Exchange]:

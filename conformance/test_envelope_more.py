@@ -1,6 +1,7 @@
 """ENV: what errors say besides their code, and that they are the caller's."""
 
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from queueproof.contract import wire
@@ -10,6 +11,7 @@ from queueproof.drive.client import Exchange
 from queueproof.drive.outcomes import Blocked, Inconclusive
 from queueproof.drive.queue import Queue
 
+HOLD_S = 60
 CODES = (wire.IDEMPOTENCY_CONFLICT, wire.QUEUE_FULL, wire.QUEUE_PAUSED, wire.SCOPE_PAUSED)
 
 
@@ -49,11 +51,11 @@ async def test_invalid_requests_are_told_by_field(case: Case) -> None:
     """ENV-5: A schema-invalid request body MUST give 422 `VALIDATION_ERROR`, with `error.details[]` of
     `{field, message}`.
 
-    Requests that are wrong by any reading: a publish without its body, an object where a slug, a type, a number or an
-    ordering belongs, and a number or a text where all the fields belong. Each of them in its right form succeeds (the
-    control).
+    Requests that are wrong by any reading: a publish without its body, an object where a slug, a type, a number, a tier
+    or an ordering belongs, and a number or a text where all the fields belong. Each of them in its right form succeeds
+    (the control).
     """
-    queue = await case.queue()
+    queue = await case.queue(ordering="priority", root="QUEUE-3")  # where a tier and a score have a meaning
     message = await queue.publish()
     await queue.take(message)
     for what, request in invalid_requests(case, queue):
@@ -83,10 +85,16 @@ def invalid_requests(case: Case, queue: Queue) -> list[tuple[str, wire.Request]]
     named = {"slug": case.world.slug(case.requirement), "display_name": "queueproof", **QUICKSTART_QUEUE}
     claim = wire.claim(scope, place, batch_size=1, visibility_timeout_s=5)
     odd: Any = {"not": "this"}
+
+    def ranked(**priority: Any) -> wire.Request:
+        return wire.publish(scope, place, {**whole, **keyed, "priority": priority})
+
     return [
         ("a publish without a body", wire.publish(scope, place, {"type": "qp.case", **keyed})),
         ("a publish whose type is an object", wire.publish(scope, place, {**whole, **keyed, "type": odd})),
         ("a publish whose labels are a text", wire.publish(scope, place, {**whole, **keyed, "labels": "none"})),
+        ("a publish whose tier is an object", ranked(tier=odd, score=500)),
+        ("a publish whose score is an object", ranked(tier="normal", score=odd)),
         ("a claim of an object of messages", changed(claim, {"batch_size": odd, "visibility_timeout_s": 5})),
         ("a scope whose slug is an object", changed(wire.create_scope("", ""), {"slug": odd, "display_name": "qp"})),
         ("a queue whose slug is an object", wire.create_queue(scope, {**named, "slug": odd})),
@@ -98,14 +106,7 @@ def invalid_requests(case: Case, queue: Queue) -> list[tuple[str, wire.Request]]
 
 def changed(request: wire.Request, body: Any) -> wire.Request:
     """The same request with another body."""
-    return wire.Request(
-        verb=request.verb,
-        method=request.method,
-        path=request.path,
-        body=wire.encode(body),
-        scope=request.scope,
-        queue=request.queue,
-    )
+    return replace(request, body=wire.encode(body))
 
 
 def flaw_of_validation(exchange: Exchange) -> str:
@@ -121,6 +122,66 @@ def flaw_of_validation(exchange: Exchange) -> str:
         if not isinstance(detail, dict) or not all(isinstance(detail.get(n), str) for n in ("field", "message")):
             return "has details that are no {field, message}"
     return ""
+
+
+@proves("ENV-5")
+async def test_what_is_no_json_is_refused(case: Case) -> None:
+    """ENV-5: A schema-invalid request body MUST give 422 `VALIDATION_ERROR`, with `error.details[]` of
+    `{field, message}`.
+
+    Half of a publish, of a claim and of a completion is refused, with whatever 4xx status. A byte that is no UTF-8, and
+    optional members that are null, may be refused or taken, and are no fault of the server's own. The completion as a
+    whole succeeds (the control).
+    """
+    queue = await case.queue()
+    held = await queue.take_one(await queue.publish(), timeout_s=HOLD_S + case.world.room_s(10))
+    claim = wire.claim(queue.scope, queue.id, batch_size=1, visibility_timeout_s=5)
+    for request in (
+        publish_of(queue)[0],
+        claim,
+        wire.complete(queue.scope, held.id, response={"done": True}),
+    ):
+        exchange = await ask(case, torn(request))
+        case.require(
+            400 <= exchange.status < 500,
+            f"half of a {request.verb}, which is no JSON, was not refused",
+            expected="a 4xx answer",
+            seen=exchange.told(),
+            evidence=(exchange,),
+        )
+    for what, (request, fields) in odd_publishes(queue):
+        exchange = await ask(case, request, fields=fields)
+        case.require(
+            exchange.status < 500,
+            f"a publish {what} was answered as a fault of the server's own",
+            expected="a 4xx answer, or a 2xx one",
+            seen=exchange.told(),
+            evidence=(exchange,),
+        )
+    await queue.complete(held)
+
+
+def odd_publishes(queue: Queue) -> Iterator[tuple[str, tuple[wire.Request, dict[str, Any]]]]:
+    """Publishes that a server may take or refuse, in words."""
+    request, fields = publish_of(queue)
+    body = (request.body or b"").replace(b"qp.case", b"qp.case\xff")
+    yield "with a byte that is no UTF-8", (replace(request, body=body), fields)
+    for names in (("labels",), ("priority",), ("idempotency_key",), ("correlation_id", "delay_until", "ttl_seconds")):
+        yield f"whose {', '.join(names)} {'are' if names[1:] else 'is'} null", publish_of(queue, *names)
+
+
+def publish_of(queue: Queue, *nulls: str) -> tuple[wire.Request, dict[str, Any]]:
+    """A publish whose members of these names are null, and what the history should know of it."""
+    token = queue.case.world.token()
+    keyed = {"idempotency_key": token} if queue.case.world.dialect.publish_key_needed else {}
+    sent = {"type": "qp.case", "body": {"qp": token}, **keyed, **dict.fromkeys(nulls)}
+    return wire.publish(queue.scope, queue.id, sent), queue.described(token, sent)
+
+
+def torn(request: wire.Request) -> wire.Request:
+    """The same request with half of its body."""
+    body = request.body or b""
+    return replace(request, body=body[: len(body) // 2])
 
 
 @proves("ENV-6")
@@ -194,7 +255,6 @@ async def publish_again(queue: Queue) -> Exchange:
     return await ask(queue.case, wire.publish(queue.scope, queue.id, sent), fields=queue.described(token, sent))
 
 
-HOLD_S = 60
 LONG_ID = 32  # of so many characters no two ids are alike by chance in all but one
 
 

@@ -1,6 +1,8 @@
 """AUD, HITL, SCH, RATE and events: what stands beside the queue."""
 
 import asyncio
+import contextlib
+from collections.abc import Awaitable
 from typing import Any
 
 from queueproof.contract import wire
@@ -32,22 +34,17 @@ async def test_a_trace_tells_the_chain_in_order(case: Case) -> None:
     """
     queue = await case.queue(scope=await case.own_scope())
     messages = await queue.publish_many(2)
-    correlations = [correlation_of(message) for message in messages]
     for delivery in await queue.take(*messages, batch_size=2, timeout_s=HOLD_S):
         await queue.complete(delivery)
-    for message, correlation in zip(messages, correlations, strict=True):
-        await told_in_order(case, queue, message, correlation)
+    for message in messages:
+        await told_in_order(case, queue, message)
 
 
-async def told_in_order(case: Case, queue: Queue, message: Message, correlation: str) -> None:
+async def told_in_order(case: Case, queue: Queue, message: Message) -> None:
     """The trace of one message's chain tells its three steps."""
 
     async def trace() -> list[list[str]]:
-        exchange = await ask(case, wire.audit_trace(queue.scope, correlation))
-        rows = wire.rows(exchange.data)
-        if not exchange.ok or rows is None:
-            raise NotSupported(f"the trace of a chain is answered {exchange.told()}", evidence=(exchange.op,))
-        return [steps_of(row) for row in rows]
+        return [steps_of(row) for row in await entries(case, queue, message)]
 
     steps = await case.eventually(trace, lambda found: all(any(step in entry for entry in found) for step in STEPS))
     if not any(steps):
@@ -67,37 +64,78 @@ async def told_in_order(case: Case, queue: Queue, message: Message, correlation:
 async def test_a_trace_tells_of_no_other_chain(case: Case) -> None:
     """AUD-1: `GET /scopes/{scope_id}/audit/trace/{correlation_id}` MUST return that chain's audit events in order.
 
-    And no other chain's: of two chains, where one's correlation id begins with the other's, each trace tells of its own
-    message (the control) and not of the other's.
+    And no other chain's: of two chains, where one's correlation id begins with the other's, and of two whose long ids
+    differ at their end, each trace tells of its own message (the control) and not of the other's.
     """
     queue = await case.queue(scope=await case.own_scope())
     token = case.world.token()
     chains = [await publish_with(queue, correlation_id=f"{token}.chain{end}") for end in ("", ".2")]
-    for ours, theirs in (chains, chains[::-1]):
+    with contextlib.suppress(NotSupported):  # how long an id may be is not documented
+        chains += [await publish_with(queue, correlation_id=f"{token}.{'x' * 60}.{end}") for end in "ab"]
+    for ours in chains:
         rows = await trace_of(case, queue, ours)
-        others = [row for row in rows if tells(row, theirs)]
+        others = [row for row in rows if any(tells(row, theirs) for theirs in chains if theirs is not ours)]
         case.require(
             not others,
             "the trace of one chain tells of another",
             expected=f"entries of {correlation_of(ours)} only",
             seen=spell(others),
-            evidence=(ours.publish, theirs.publish, case.exchanges[-1]),
+            evidence=(*(message.publish for message in chains), case.exchanges[-1]),
         )
+
+
+@proves("AUD-1")
+async def test_a_trace_tells_of_a_failure(case: Case) -> None:
+    """AUD-1: `GET /scopes/{scope_id}/audit/trace/{correlation_id}` MUST return that chain's audit events in order.
+
+    Every call that needs a right is logged: the trace of a message that failed has more entries than before, where that
+    of another one grows when it is completed (the control). What an entry calls a failure is not documented.
+    """
+    queue = await case.lasting_queue(scope=await case.own_scope())
+    failing, done = messages = await queue.publish_many(2)
+    held = {delivery.message: delivery for delivery in await queue.take(*messages, batch_size=2, timeout_s=HOLD_S)}
+
+    def grown(message: Message, before: int) -> Awaitable[list[Any]]:
+        return case.eventually(lambda: entries(case, queue, message), lambda rows: len(rows) > before)
+
+    before = {}
+    for message in messages:
+        await trace_of(case, queue, message)
+        # publish and claim, which a slow log may show one after the other
+        before[message] = len(await grown(message, 1))
+    failed = await queue.act("fail", held[failing], root="FAIL-1", reason="queueproof")
+    completed = await queue.complete(held[done])
+    if len(await grown(done, before[done])) <= before[done]:
+        raise NotSupported("a trace does not tell of a completion", evidence=(completed.op,))
+    rows = await grown(failing, before[failing])
+    case.require(
+        len(rows) > before[failing],
+        "the trace of a chain does not tell that its message failed",
+        expected=f"an entry more than the {before[failing]} before, as for a message that was completed",
+        seen=spell(rows),
+        evidence=(failing.publish, failed, case.exchanges[-1]),
+        liveness=True,
+    )
 
 
 async def trace_of(case: Case, queue: Queue, message: Message) -> list[dict[str, Any]]:
     """The entries of the message's chain, once they tell of it."""
 
     async def read() -> list[dict[str, Any]]:
-        exchange = await ask(case, wire.audit_trace(queue.scope, correlation_of(message)))
-        rows = wire.rows(exchange.data)
-        if not exchange.ok or rows is None:
-            raise NotSupported(f"the trace of a chain is answered {exchange.told()}", evidence=(exchange.op,))
-        return [row for row in rows if isinstance(row, dict)]
+        return [row for row in await entries(case, queue, message) if isinstance(row, dict)]
 
     rows: list[dict[str, Any]] = await case.eventually(read, lambda found: any(tells(row, message) for row in found))
     if not any(tells(row, message) for row in rows):
         raise NotSupported("the entries of a trace do not say which message they are about")
+    return rows
+
+
+async def entries(case: Case, queue: Queue, message: Message) -> list[Any]:
+    """The trace of the message's chain as it is now."""
+    exchange = await ask(case, wire.audit_trace(queue.scope, correlation_of(message)))
+    rows = wire.rows(exchange.data)
+    if not exchange.ok or rows is None:
+        raise NotSupported(f"the trace of a chain is answered {exchange.told()}", evidence=(exchange.op,))
     return rows
 
 
@@ -246,10 +284,11 @@ def refusal(exchange: Exchange) -> str:
 async def test_a_review_spec_is_returned(case: Case) -> None:
     """HITL-2: A message published with `hitl_spec` MUST return it on read.
 
-    On its row, by whichever way a row can be read, or on the claimed item. Members that the server adds are its own;
-    a spec that it refuses is passed over, since its shape on publish is not documented.
+    On its row, by whichever way a row can be read, or on the claimed item, and again when it is redelivered. Members
+    that the server adds are its own; a spec that it refuses is passed over, since its shape on publish is not
+    documented.
     """
-    queue = await case.queue()
+    queue = await case.lasting_queue()
     published: list[tuple[Message, dict[str, Any]]] = []
     for options in OPTIONS:
         spec = {"sections": [{**CONTEXT, "content": "Order 4711"}, decision(options)], "timeout_s": 3600}
@@ -260,17 +299,19 @@ async def test_a_review_spec_is_returned(case: Case) -> None:
                 raise
     if not published:
         raise NotSupported("publish takes no hitl_spec", evidence=(case.exchanges[-1].op,))
-    for message, spec in published:
-        row = await queue.read(message)
-        delivery = await queue.take_one(message, timeout_s=HOLD_S)
-        kept = next((place["hitl_spec"] for place in (row, delivery.item) if place.get("hitl_spec")), None)
-        case.require(
-            within(spec, kept),
-            "a message does not return the hitl_spec that it was published with",
-            expected=spell(spec),
-            seen=spell(kept),
-            evidence=(message.publish, delivery.claim),
-        )
+    again_s = case.world.dialect.timeout_s + case.world.bound_s
+    for root, within_s in (("CLAIM-1", None), ("VIS-2", again_s)):
+        for message, spec in published:
+            delivery = await queue.take_one(message, root=root, within_s=within_s)
+            row = await queue.read(message)
+            kept = next((place["hitl_spec"] for place in (row, delivery.item) if place.get("hitl_spec")), None)
+            case.require(
+                within(spec, kept),
+                "a message does not return the hitl_spec that it was published with",
+                expected=spell(spec),
+                seen=spell(kept),
+                evidence=(message.publish, delivery.claim),
+            )
 
 
 def within(sent: Any, kept: Any) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from queueproof.contract import wire
 from queueproof.drive.asking import ask, listed
+from queueproof.drive.burial import REASON, bury_in, graveyard, mortal_queue
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.client import Exchange
 from queueproof.drive.optional import publish_with, tolerated
@@ -126,8 +127,8 @@ async def test_a_chain_keeps_what_came_back(case: Case) -> None:
     """PUB-6: `correlation_id` MUST be stored and `GET /scopes/{scope_id}/messages?correlation_id=` MUST return every
     message carrying it.
 
-    Of three messages one is released, where that is to be had, and the others lapse; those that were handed out again
-    are looked for.
+    Of three messages one is released and one fails, where that is to be had, and the other lapses; those that were
+    handed out again are looked for.
     """
     queue = await case.lasting_queue(scope=await case.own_scope())
     correlation = f"{case.world.token()}.back"
@@ -140,6 +141,8 @@ async def test_a_chain_keeps_what_came_back(case: Case) -> None:
     held = {delivery.message: delivery for delivery in await queue.take(*chain, batch_size=3)}
     with contextlib.suppress(NotSupported, Disturbed):
         await queue.act("release", held[chain[0]], root="VIS-6")
+    with contextlib.suppress(NotSupported, Disturbed):
+        await queue.act("fail", held[chain[1]], root="FAIL-1", reason=REASON)
     bound_ns = max(delivery.over_ns for delivery in held.values()) + round(case.world.bound_s * S)
     async for _ in queue.watch(bound_ns, batch_size=3, timeout_s=HOLD_S):
         if all(queue.counts[message] > 1 for message in chain):
@@ -148,6 +151,28 @@ async def test_a_chain_keeps_what_came_back(case: Case) -> None:
     if not back:
         raise Inconclusive("nothing that was claimed came back")
     await traced(case, queue.scope, correlation, back)
+
+
+@proves("PUB-6")
+async def test_a_chain_keeps_its_dead_letters(case: Case) -> None:
+    """PUB-6: `correlation_id` MUST be stored and `GET /scopes/{scope_id}/messages?correlation_id=` MUST return every
+    message carrying it.
+
+    A message that has spent its attempts and that the list of `_dead_letter` shows under its own id is the same
+    message. What a copy with an id of its own keeps is not documented.
+    """
+    scope = await case.own_scope()
+    queue = await mortal_queue(case, scope)
+    queue.unmodelled = True  # its message ends in another queue
+    letters = await graveyard(case, scope)
+    letters.claimable = False  # what is held may be found where dead letters are not
+    buried = await bury_in(case, queue, letters)
+    message = buried.message
+    if not message.correlation:
+        raise NotSupported("publish takes no correlation_id", evidence=(message.publish.op,))
+    if all(wire.identity(item) != message.id for item, _ in buried.seen):
+        raise NotSupported("a dead letter has an id of its own")
+    await traced(case, scope, message.correlation, [message])
 
 
 def case_ops(case: Case) -> tuple[int, ...]:
@@ -188,13 +213,15 @@ async def traced(case: Case, scope: str, correlation: str, chain: list[Message])
 async def test_a_search_finds_its_chain_alone(case: Case) -> None:
     """PUB-9: A search by `correlation_id` SHOULD return no message that carries another one, nor one of another scope.
 
-    Correlation ids that resemble each other: in all but case, one longer at an end or at the other, or with a character
-    in the place of which a pattern would take any. One that is refused is passed over.
+    Correlation ids that resemble each other: in all but case, one longer at an end or at the other, with a character in
+    the place of which a pattern would take any, or long ones that differ at their end. One that is refused is passed
+    over.
     """
     queue = await case.queue(scope=await case.own_scope())
     token = case.world.token()
     known: dict[str, Message] = {}
-    for form in ("{}-order_1", "{}-ORDER_1", "{}-order_1-2", "x-{}-order_1", "{}-orderX1", "{}-order%"):
+    near = ("{}-order_1", "{}-ORDER_1", "{}-order_1-2", "x-{}-order_1", "{}-orderX1", "{}-order%")
+    for form in (*near, "{}." + "x" * 60 + ".a", "{}." + "x" * 60 + ".b"):
         correlation = form.format(token)
         try:
             known[correlation] = await queue.publish(root="correlation", correlation_id=correlation)

@@ -12,29 +12,60 @@ from queueproof.drive.outcomes import Blocked, Inconclusive, NotSupported
 from queueproof.drive.queue import Message, Queue
 
 HOLD_S = 30
+# So many scopes come between one of a slug and the next try to take it.
+OTHERS = 20
 
 
 @proves("SCOPE-2")
 async def test_a_slug_is_taken_once(case: Case) -> None:
     """SCOPE-2: A second scope with the same slug in the tenant MUST fail with 409; code SHOULD be `SLUG_CONFLICT`.
 
-    Asked for with the same and with another display name; another slug is still free afterwards (the control).
+    Asked for with the same and with another display name, and once more when others were made; of two requests for one
+    slug at the same moment, one is refused. Another slug is still free afterwards (the control).
     """
     scope = await case.own_scope()
+    first = case.exchanges[-1]
     slug = next(slug for slug, created in case.world.ledger.scopes.items() if created.id == scope)
     for name in (f"queueproof {case.world.run} {case.requirement}", "queueproof, another name"):
-        again = await ask(case, wire.create_scope(slug, name))
-        second = wire.identity(again.data)
-        if again.ok and second and second != scope:
-            await case.send(wire.delete_scope(second))
-        case.require(
-            again.status == 409,
-            "a second scope with the same slug was not refused with 409",
-            expected="409 SLUG_CONFLICT",
-            seen=f"{again.told()}, id {second}" if again.ok else again.told(),
-            evidence=(case.exchanges[0], again),
-        )
+        await is_taken(case, slug, name, scope, first)
+    for _ in range(2 if case.world.thrift else OTHERS):
+        await race(case, case.world.slug(case.requirement))
+    await is_taken(case, slug, "queueproof, later", scope, first)
     await case.own_scope()
+
+
+async def is_taken(case: Case, slug: str, name: str, scope: str, first: Exchange) -> None:
+    """A scope of this slug, which `scope` has, is refused."""
+    again = await ask(case, wire.create_scope(slug, name))
+    second = wire.identity(again.data)
+    if again.ok and second and second != scope:
+        await case.send(wire.delete_scope(second))
+    case.require(
+        again.status == 409,
+        "a second scope with the same slug was not refused with 409",
+        expected="409 SLUG_CONFLICT",
+        seen=f"{again.told()}, id {second}" if again.ok else again.told(),
+        evidence=(first, again),
+    )
+
+
+async def race(case: Case, slug: str) -> None:
+    """Two requests for a scope of one slug at the same moment do not make two; either may go unanswered."""
+    case.world.ledger.intend(slug)
+    request = wire.create_scope(slug, f"queueproof {case.world.run} {case.requirement}")
+    answers = await asyncio.gather(*(case.send(request, burst=True) for _ in range(2)))
+    made = sorted({wire.identity(exchange.data) for exchange in answers if exchange.ok} - {""})
+    for scope in made[:1]:
+        case.world.ledger.created(slug, scope)
+    for scope in made[1:]:
+        await case.send(wire.delete_scope(scope))
+    case.require(
+        len(made) <= 1,
+        "two scopes with the same slug were made at the same moment",
+        expected="409 SLUG_CONFLICT for one of them",
+        seen=f"ids {', '.join(made)}",
+        evidence=answers,
+    )
 
 
 @proves("LOSS-1")

@@ -43,6 +43,34 @@ def test_without_a_control_nothing_is_said() -> None:
     assert judged(lost_lapse(control=False), control=False) == ["VIS-2"]
 
 
+def crowded(*, others: int, at_once: int = 2, ends: bool = False) -> Story:
+    """`lost_lapse`, of whose queue `at_once` messages are held at first, and later so many others, not "a"."""
+    story = lost_lapse(polling=False)
+    names = [f"o{number}" for number in range(max(at_once - 1, others))]
+    for name in names:
+        story.publish(name, 0, 0.1)
+    for name in names[: at_once - 1]:
+        story.claim(1.1, 1.2, [name], timeout=30.0)
+        if others < at_once - 1:
+            story.complete(name, 2.0, 2.1)
+    for name in names[at_once - 1 : others]:
+        story.claim(2.9, 3.0, [name], timeout=30.0)
+    if ends:
+        story.complete(names[0], 9.0, 9.1)
+    polls(story, 2.8, 12.0)
+    return story
+
+
+@pytest.mark.parametrize(("others", "at_once", "judgement"), [(2, 2, []), (1, 2, ["VIS-2"]), (0, 3, ["VIS-2"])])
+def test_a_queue_may_hand_out_only_so_many_at_a_time(others: int, at_once: int, judgement: list[str]) -> None:
+    """As many as were ever held at once are held: what else waits may have to wait for them."""
+    assert judged(crowded(others=others, at_once=at_once)) == judgement
+
+
+def test_a_place_that_became_free_has_to_be_filled() -> None:
+    assert judged(crowded(others=2, ends=True)) == ["VIS-2"]
+
+
 def test_without_claims_nothing_is_said() -> None:
     assert judged(lost_lapse(polling=False)) == []
 

@@ -14,6 +14,8 @@ from queueproof.swarm import scenario
 from queueproof.swarm.exchange import GO, PLAN, Coordinator, plan_of
 from queueproof.swarm.worker import READY, Worker
 
+sys.path.insert(0, str(Path(__file__).parent))  # the helpers that stand beside the tests
+
 Serve = Callable[..., str]
 
 

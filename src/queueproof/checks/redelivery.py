@@ -6,7 +6,8 @@ unknown extend or unknown claim, no closed queue, no fault, retries left), claim
 least twice a second from L to E and once after, and a control message of the same timeout lapsed and came back
 meanwhile. One that came back late is a note, and a violation when the same message was late twice.
 
-Only empty answers count as room for the message: a server may answer with fewer messages than it was asked for.
+Only empty answers count as room for the message: a server may answer with fewer messages than it was asked for, and may
+hand out only so many messages of a queue at a time (room.py).
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -16,6 +17,7 @@ import polars as pl
 from queueproof.checks.closed import may_be_closed
 from queueproof.checks.facts import FOREVER, Facts, facts_of
 from queueproof.checks.finding import CLOCK_DRIFT, CLOCK_STEP_NS, Finding
+from queueproof.checks.room import with_room
 from queueproof.checks.telling import ALL_RECORDED, Row, second, tell
 from queueproof.evidence.history import History
 
@@ -45,7 +47,7 @@ def check_redelivery(
     lapses = _lapses(facts, bound_ns, dict(max_retries or {}))
     for start, end in disturbed:
         lapses = lapses.filter((pl.col("latest") < start) | (pl.col("lapsed") > end))
-    lapses = _looked_for(facts, _unexplained(facts, lapses))
+    lapses = with_room(facts, _looked_for(facts, _unexplained(facts, lapses)))
     if control:
         lapses = _controlled(facts, lapses)
     lapses = lapses.with_columns(late=pl.col("next_inv") < FOREVER).with_columns(
@@ -98,13 +100,15 @@ def _unexplained(facts: Facts, lapses: pl.DataFrame) -> pl.DataFrame:
 def _looked_for(facts: Facts, lapses: pl.DataFrame) -> pl.DataFrame:
     """Those for which empty answers prove that the message was not there, densely from L to E and once after."""
     if lapses.height == 0:
-        return lapses.with_columns(empty_op=pl.lit(None, pl.Int64), empty_inv=pl.lit(None, pl.Int64))
+        return lapses.with_columns(
+            pl.lit(None, pl.Int64).alias(name) for name in ("empty_op", "empty_inv", "empty_ret")
+        )
     empty = empty_claims(facts).join(lapses.select("q", "dom").unique(), on=["q", "dom"], how="semi").sort("inv")
     gap = (pl.col("inv").shift(-1) - pl.col("inv") > LONGEST_GAP_NS).fill_null(False)
     empty = empty.with_columns(gaps=gap.cum_sum().shift(1).fill_null(0).over("q", "dom"))
     by = ["q", "dom"]
     before = empty.select(*by, gaps_before="gaps", at="inv")
-    after = empty.select(*by, gaps_after="gaps", empty_inv="inv", empty_op="op", at="inv")
+    after = empty.select(*by, gaps_after="gaps", empty_inv="inv", empty_ret="ret", empty_op="op", at="inv")
     lapses = lapses.sort("lapsed").join_asof(before, left_on="lapsed", right_on="at", by=by, check_sortedness=False)
     lapses = lapses.drop("at", strict=False).sort("latest")
     lapses = lapses.join_asof(
@@ -161,7 +165,8 @@ def _finding(row: Row) -> Finding:
         operations=(row["op"], row["empty_op"]),
         proof=(
             f"its last lock had lapsed by {second(row['lapsed'], zero)}; it {back}; claims answered with nothing at "
-            f"least every {LONGEST_GAP_NS / 1e9:g} s until {looked} > {bound}"
+            f"least every {LONGEST_GAP_NS / 1e9:g} s until {looked} > {bound}, when at most {row['held']} of its queue "
+            f"were held, fewer than the {row['most']} that had been at once"
         ),
         assumes=(ALL_RECORDED, "the queue retries at least once before it gives a message up"),
         weight="violation" if row["guilty"] else "note",

@@ -16,7 +16,8 @@ from queueproof.drive.queue import BACKOFF_S, Queue
 from queueproof.evidence.operation import Result
 
 HOLD_S = 60
-REASON = "queueproof: the last failure, é😀"
+# As long as what an exception says; its end tells whether all of it was kept.
+REASON = "queueproof: the last failure, told in a sentence of the length that an exception's message has, é😀"
 # One page allows one delivery more than `max_retries` says.
 MOST_DELIVERIES = 2
 # A dead letter that claims bring at all comes by one of those of so many seconds.

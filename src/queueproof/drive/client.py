@@ -237,7 +237,7 @@ class Client:
             message=request.message,
             method=request.method,
             path=request.path,
-            request=(request.body or b"").decode(),
+            request=(request.body or b"").decode("utf-8", "backslashreplace"),
             **fields,
         )
 

@@ -176,7 +176,7 @@ class Connection:
         except BlockingIOError:
             return
         except OSError as error:
-            self.fail(f"reset: {error.strerror}")
+            self._cut(f"reset: {error.strerror}")
             return
         if data:
             self._feed(data)
@@ -256,7 +256,7 @@ class Connection:
             self._keep = False
             self._answered()
         else:
-            self.fail("truncated answer" if self._head else "closed without an answer")
+            self._cut("truncated answer" if self._head else "closed without an answer")
 
     # ── ends ──
 
@@ -266,6 +266,12 @@ class Connection:
         else:
             self._shut()
             self.fail("connect time-out")
+
+    def _cut(self, why: str) -> None:
+        """The connection went under a call. A kept one, without a byte of an answer, may have been closed before it."""
+        if self.call is not None and self._used and not self._head:
+            self._sender.met_a_closing()
+        self.fail(why)
 
     def fail(self, why: str) -> None:
         """Ends the call, if there is one, and the connection."""
@@ -351,7 +357,7 @@ class TlsConnection(Connection):
         except BlockingIOError:
             return
         except OSError as error:
-            self.fail(f"reset: {error.strerror}")
+            self._cut(f"reset: {error.strerror}")
             return
         if not data:
             self._incoming.write_eof()
@@ -375,7 +381,7 @@ class TlsConnection(Connection):
                 break
             except ssl.SSLError as error:
                 self._feed(b"".join(plain)) if plain else None
-                self.fail(f"truncated answer: TLS: {error.reason}")
+                self._cut(f"truncated answer: TLS: {error.reason}")
                 return
             if not piece:
                 ended = True

@@ -25,6 +25,10 @@ from queueproof.swarm.connection import Connection, TlsConnection
 IDLE_NS: Final = 3_000_000_000
 # After so long a server may just have closed a kept connection: that is looked for before a request is given to it.
 DOUBT_NS: Final = 20_000_000
+# A server that has closed so many kept connections under a request closes them without a word right after an answer:
+# from then on a connection rests so long after each, and is looked at, before it carries the next.
+CLOSINGS: Final = 3
+REST_NS: Final = 5_000_000
 SWEEP_S: Final = 0.05  # how often time-outs are looked for, and so their grain
 WAITING: Final = 100_000  # calls that may wait for a connection; what comes beyond is refused at once
 
@@ -98,6 +102,8 @@ class Sender:
         fixed = {"Host": parts.netloc.rpartition("@")[2], "Content-Type": "application/json", **(headers or {})}
         self._fixed = "".join(f"{name}: {value}\r\n" for name, value in fixed.items()) + "Content-Length: "
         self._idle: list[Connection] = []
+        self._resting: deque[Connection] = deque()  # in place of `_idle`, once the server was met closing; oldest first
+        self._closings = 0
         self._all: set[Connection] = set()
         self._waiting: deque[Call] = deque()
         self._closed = False
@@ -131,12 +137,27 @@ class Sender:
             if self._idle:
                 self._idle.pop().start(call, now_ns)
                 return
-        if len(self._all) < self._limit and not self._closed:
+        rested = self._rested(now_ns) if self._resting else None
+        if rested is not None:
+            rested.start(call, now_ns)
+        elif len(self._all) < self._limit and not self._closed:
             self._open(call, now_ns)
         elif len(self._waiting) < WAITING and not self._closed:
             self._waiting.append(call)
         else:
             self.hub.loop.run_callback(self.finish, call, "closed" if self._closed else "too many calls wait")
+
+    def _rested(self, now_ns: int) -> Connection | None:
+        """The connection that has rested longest and is still open; None where a new one may be opened."""
+        while self._resting:
+            connection = self._resting[0]
+            idle_ns = now_ns - connection.since_ns
+            if idle_ns < REST_NS and len(self._all) < self._limit:
+                return None
+            if idle_ns < IDLE_NS and not connection.ended():
+                return self._resting.popleft()
+            connection.close()
+        return None
 
     def call(self, call: Call) -> Call:
         """Sends and waits for the answer in this greenlet; never raises for what the network does."""
@@ -172,14 +193,24 @@ class Sender:
         """The connection's answer is whole, and it may be used again."""
         if self._waiting:
             connection.start(self._waiting.popleft(), time.monotonic_ns())
-        else:
+        elif self._closings < CLOSINGS:
             self._idle.append(connection)
+        else:
+            self._resting.append(connection)
+
+    def met_a_closing(self) -> None:
+        """A request went out on a kept connection and met its end there."""
+        self._closings += 1
+        if self._closings == CLOSINGS:
+            self._resting.extend(self._idle)
+            self._idle.clear()
 
     def gone(self, connection: Connection) -> None:
         """The connection is closed."""
         self._all.discard(connection)
-        if connection in self._idle:
-            self._idle.remove(connection)
+        for kept in (self._idle, self._resting):
+            if connection in kept:
+                kept.remove(connection)
         while self._waiting and len(self._all) < self._limit and not self._closed:
             self._open(self._waiting.popleft(), time.monotonic_ns())
 

@@ -160,3 +160,55 @@ def test_kill_9_of_the_command_alone_still_cleans_up(tmp_path: Path, pocket: Ser
         wait_until(lambda: not any(map(alive, family)), "the end of the run's processes")
     assert pocket.slugs == []
     interrupted(run)
+
+
+SEARCH = ("capacity", "steady", "--objective", "e2e.p99 < 200ms", "--rate", "100", "--window", "2")
+
+
+def in_the_window_that_is_run_again(started: Started, run: Path) -> list[int]:
+    """Waits until the second window claims: the first one's consumers were all busy with a slow server."""
+
+    def claimed() -> bool:
+        return any(b'"claim"' in history.read_bytes() for history in run.glob("windows/02-100/history-*.ndjson"))
+
+    wait_until(lambda: claimed() or started.process.poll() is not None, "a claim in the second window")
+    assert started.process.poll() is None, started.ended()
+    return started.family()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_capacity_search_in_a_window_that_is_run_again(tmp_path: Path, number: signal.Signals) -> None:
+    """What was measured stays, the answer says that it was interrupted, and nothing is left on the server."""
+    run = tmp_path / "run"
+    with (
+        serving("answers_held_back") as server,
+        Started(*SEARCH, "--skip-conformance", "--out", run, cwd=tmp_path, env=server.env) as started,
+    ):
+        family = in_the_window_that_is_run_again(started, run)
+        started.signal(number)
+        ended = started.ended()
+        assert ended.code == 130, ended.out + ended.err
+        assert server.slugs == []
+    assert not any(map(alive, family))
+    results = json.loads((run / "results.json").read_bytes())
+    assert (results["exit_code"], results["complete"], results["verdict"]) == (130, False, "no-verdict")
+    assert [probe["came"] for probe in results["capacity"]["probes"]] == ["short", "interrupted"]
+    assert "nterrupted" in (run / "report.html").read_text()
+
+
+def test_a_killed_capacity_search_is_cleaned_afterwards(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with serving("answers_held_back") as server:
+        with Started(*SEARCH, "--skip-conformance", "--out", run, cwd=tmp_path, env=server.env) as started:
+            family = in_the_window_that_is_run_again(started, run)
+            for process in reversed(family):
+                os.kill(process, signal.SIGKILL)
+            started.process.wait()
+        wait_until(lambda: not any(map(alive, family)), "the end of the killed processes")
+        assert server.slugs
+        for place in (run, run / "windows" / "02-100"):
+            report = queueproof("report", place, cwd=tmp_path)
+            assert report.code in {0, 2}, report.out + report.err
+        cleaned = queueproof("clean", run, cwd=tmp_path, env={"SCAIGRID_API_KEY": server.key})
+        assert (cleaned.code, cleaned.err) == (0, "")
+        assert server.slugs == []
