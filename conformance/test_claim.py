@@ -9,7 +9,7 @@ from queueproof.contract import wire
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.difference import contrast
 from queueproof.drive.lifecycle import moved, resume
-from queueproof.drive.optional import answered, tolerated
+from queueproof.drive.optional import answered, publish_with, tolerated
 from queueproof.drive.ordering import fitting
 from queueproof.drive.outcomes import UNDOCUMENTED, Disturbed, Inconclusive, NotSupported
 from queueproof.drive.queue import UNAVAILABLE, Delivery, Message, Queue, double_hold
@@ -44,8 +44,8 @@ async def test_claim_returns_a_list(case: Case) -> None:
 async def test_an_empty_queue_gives_an_empty_list(case: Case) -> None:
     """CLAIM-2: On an empty queue the list MUST be empty, with a 2xx status.
 
-    A new queue, one whose only message is held, and one that was emptied; for one message and for ten. Then a
-    message is published and delivered (the control).
+    A new queue, one whose only message is held, one that was emptied, and one whose only message is delayed by an hour;
+    for one message and for ten. Then a message is published and delivered (the control).
     """
     queue = await case.queue()
     await empty(case, queue, "a new queue")
@@ -53,6 +53,11 @@ async def test_an_empty_queue_gives_an_empty_list(case: Case) -> None:
     await empty(case, queue, "a queue whose only message is held", held)
     await queue.complete(held)
     await empty(case, queue, "an emptied queue")
+    moment = None if case.world.thrift else case.world.moment(3600)  # None: a clock of which nothing is known
+    with contextlib.suppress(NotSupported):
+        if moment is not None:
+            await publish_with(queue, delay_until=moment.strftime("%Y-%m-%dT%H:%M:%SZ"))
+            await empty(case, queue, "a queue whose only message is delayed")
     await queue.take_one(await queue.publish())
 
 

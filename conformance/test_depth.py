@@ -2,25 +2,32 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from queueproof.contract import wire
 from queueproof.drive.burial import bury_in, graveyard
 from queueproof.drive.case import Case, proves
 from queueproof.drive.client import Exchange
-from queueproof.drive.optional import answered, queue_with, try_publish
+from queueproof.drive.optional import all_come, answered, publish_delayed, queue_with, released, try_publish
+from queueproof.drive.ordering import in_an_hour
 from queueproof.drive.outcomes import Disturbed, NotSupported
 from queueproof.drive.queue import Queue
 
 S = 1_000_000_000  # ns
 HOLD_S = 60
 LIMIT = 3
+# Of a limit that is kept to a tenth, or by halves, three places tell nothing.
+LARGER_LIMIT = 12
 PUBLISHERS = 10
+# Claims right after a publish that show what waited when it was sent: one may come empty, or short.
+LOOKS = 4
+DELAY_S = 2.0
 
 
-async def small(case: Case, limit: int = LIMIT) -> Queue:
+async def small(case: Case, limit: int = LIMIT, **fields: Any) -> Queue:
     """A queue of a few places whose policy is to refuse."""
-    queue = await queue_with(case, max_depth=limit, overflow_policy="reject")
+    queue = await queue_with(case, max_depth=limit, overflow_policy="reject", **fields)
     row = queue.created.data
     policy = row.get("overflow_policy", "reject") if isinstance(row, dict) else "reject"
     if policy != "reject":
@@ -28,10 +35,10 @@ async def small(case: Case, limit: int = LIMIT) -> Queue:
     return queue
 
 
-async def fill(queue: Queue, limit: int = LIMIT) -> None:
+async def fill(queue: Queue, limit: int = LIMIT, more: Mapping[str, Any] | None = None) -> None:
     """Publishes as many messages as there are places: each has to be taken."""
     for number in range(limit):
-        exchange = await try_publish(queue, forbidden="DEPTH-2")
+        exchange = await try_publish(queue, forbidden="DEPTH-2", more=more)
         if not exchange.ok:
             queue.case.refuse(
                 "PUB-1" if exchange.code != wire.QUEUE_FULL else "DEPTH-3",
@@ -66,14 +73,28 @@ async def test_a_full_queue_refuses(case: Case) -> None:
     """DEPTH-1: With `max_depth` N and policy `reject`, publish N+1 without claims MUST fail with
     `SCAIQUEUE_QUEUE_FULL`.
 
-    Limits of one and of three, asked more than once, for a message as any other and for one of the highest priority.
+    Limits of one, of three and of twelve, asked more than once, for a message as any other, for one of the highest
+    priority, and for one without an idempotency key.
     """
     highest = {"priority": {"tier": "critical", "score": 1000}, "labels": {"urgent": "yes"}}
-    for limit in (1, LIMIT):
+    for limit in (1, LIMIT) if case.world.thrift else (1, LIMIT, LARGER_LIMIT):
         queue = await small(case, limit)
         await fill(queue, limit)
-        for fields in ({}, highest, {}):
-            full(case, await try_publish(queue, forbidden="DEPTH-2", more=fields), limit)
+        for fields, keyed in (({}, True), (highest, True), ({}, False)):
+            full(case, await try_publish(queue, forbidden="DEPTH-2", more=fields, keyed=keyed), limit)
+
+
+@proves("DEPTH-1")
+async def test_every_ordering_has_its_limit(case: Case) -> None:
+    """DEPTH-1: With `max_depth` N and policy `reject`, publish N+1 without claims MUST fail with
+    `SCAIQUEUE_QUEUE_FULL`.
+
+    Also where the queue is ordered by priority, or by deadline.
+    """
+    for ordering, more in {"priority": {}, "deadline": {"deadline": in_an_hour()}}.items():
+        queue = await small(case, ordering=ordering)
+        await fill(queue, more=more)
+        full(case, await try_publish(queue, forbidden="DEPTH-2", more=more))
 
 
 @proves("DEPTH-1")
@@ -95,6 +116,32 @@ async def test_a_crowd_does_not_overfill(case: Case) -> None:
             proof=f"{len(taken)} acknowledged, none claimed, {len(taken)} > {LIMIT}",
             evidence=taken,
         )
+
+
+@proves("DEPTH-1")
+async def test_what_was_given_back_takes_its_place(case: Case) -> None:
+    """DEPTH-1: With `max_depth` N and policy `reject`, publish N+1 without claims MUST fail with
+    `SCAIQUEUE_QUEUE_FULL`.
+
+    Two of the three that fill the queue were held before: the hold of one lapsed, the other one was released. What
+    counts while they are held, or wait for a backoff, is not documented: so the counters have to show all three as
+    pending, and the next claims to bring them, before it is judged.
+    """
+    queue = await small(case)
+    await fill(queue)
+    messages = queue.known
+    held = [await queue.take_one(message) for message in messages[:2]]
+    await released(queue, held[1])
+    over_ns = max(delivery.over_ns for delivery in queue.latest.values())
+    await asyncio.sleep(max(0.0, (over_ns - time.monotonic_ns()) / S) + case.world.slack_s)
+    if await case.eventually(queue.counters, lambda seen: seen == (LIMIT, 0)) != (LIMIT, 0):
+        raise NotSupported("the counters do not show that what was given back waits again")
+    exchange = await try_publish(queue, forbidden="DEPTH-2")
+    if exchange.ok:
+        found = {delivery.message for _ in range(LOOKS) for delivery in (await queue.claim(10, HOLD_S)).deliveries}
+        if queue.unsettled or not found.issuperset(messages):
+            raise Disturbed("not all of the messages were there to be claimed")
+    full(case, exchange)
 
 
 @proves("DEPTH-2")
@@ -172,6 +219,19 @@ async def test_a_dead_letter_leaves_its_place(case: Case) -> None:
         buried = await bury_in(case, queue, letters)
     for _ in range(LIMIT):
         await room(case, queue, "a message had been dead-lettered", [buried.message.publish, *buried.fails])
+
+
+@proves("DEPTH-3")
+async def test_a_delayed_message_leaves_its_place(case: Case) -> None:
+    """DEPTH-3: After consuming (claim + complete) one message, one publish MUST succeed.
+
+    In a queue of one place, also where that one was delayed by about two seconds.
+    """
+    queue = await small(case, 1)
+    delayed, until_ns = await publish_delayed(queue, DELAY_S)
+    await all_come(queue, delayed, until_ns=until_ns, timeout_s=HOLD_S)
+    await queue.complete(queue.latest[delayed])
+    await room(case, queue, "a message that had been delayed was consumed")
 
 
 @proves("DEPTH-4")

@@ -20,9 +20,14 @@ DELAY_S = 1.5
 CODES = {"queue": wire.QUEUE_PAUSED, "scope": wire.SCOPE_PAUSED}
 
 
-async def refuses(case: Case, queue: Queue, level: str, state: str) -> Exchange:
-    """A publish is refused with the code of its level."""
-    exchange = await try_publish(queue, forbidden=case.requirement)
+# What a server may be tempted to let in all the same.
+URGENT = {"priority": {"tier": "critical", "score": 1000}, "labels": {"urgent": "yes"}}
+
+
+async def refuses(case: Case, queue: Queue, level: str, state: str, *, urgent: bool = False) -> Exchange:
+    """A publish is refused with the code of its level; an urgent one has no idempotency key."""
+    more = URGENT if urgent else None
+    exchange = await try_publish(queue, forbidden=case.requirement, more=more, keyed=not urgent)
     case.require(
         not exchange.ok,
         f"a publish to a {state} {level} was taken",
@@ -44,8 +49,9 @@ async def refuses(case: Case, queue: Queue, level: str, state: str) -> Exchange:
 async def test_a_paused_queue_takes_nothing(case: Case) -> None:
     """LIFE-1: Publish to a paused queue MUST fail with `SCAIQUEUE_QUEUE_PAUSED`.
 
-    At once and a while later; its neighbour goes on taking messages meanwhile, and so does the queue itself before the
-    pause and after its end (the controls). Nothing of what was refused is handed out. A second pause is like the first.
+    At once and a while later, and for a message of the highest priority too; its neighbour goes on taking messages
+    meanwhile, and so does the queue itself before the pause and after its end (the controls). Nothing of what was
+    refused is handed out. A second pause is like the first.
     """
     await takes_nothing(case, "queue")
 
@@ -72,7 +78,7 @@ async def takes_nothing(case: Case, level: str) -> None:
         await free.publish()
         await asyncio.sleep(LATER_S)
     for each in blocked:
-        await refuses(case, each, level, "paused")
+        await refuses(case, each, level, "paused", urgent=True)
     await resume(case, queue, level)
     messages.append(await queue.publish(root="LIFE-5"))
     await queue.take(*messages, batch_size=5, timeout_s=HOLD_S, root="LIFE-5")
@@ -86,7 +92,8 @@ async def takes_nothing(case: Case, level: str) -> None:
 async def test_archived_and_draining_take_nothing(case: Case) -> None:
     """LIFE-3: Archived or draining MUST refuse publish with the same codes.
 
-    A queue and a scope each that was archived, and that was told to drain, with messages waiting in them.
+    A queue and a scope each that was archived, and that was told to drain, with messages waiting in them; asked for a
+    message as any other, and for one of the highest priority.
     """
     probes = [(level, name) for level in ("queue", "scope") for name in ("archive", "drain")]
     told = await asyncio.gather(*(closed(case, level, name) for level, name in probes))
@@ -101,8 +108,8 @@ async def closed(case: Case, level: str, name: str) -> bool:
         await change(case, verb(queue, level, name))
     except NotSupported:
         return False
-    for _ in range(2):
-        await refuses(case, queue, level, {"archive": "archived", "drain": "draining"}[name])
+    for urgent in (False, True):
+        await refuses(case, queue, level, {"archive": "archived", "drain": "draining"}[name], urgent=urgent)
         await asyncio.sleep(0.5)
     return True
 

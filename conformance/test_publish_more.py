@@ -23,13 +23,15 @@ HOLD_S = 60
 SETTLE_S = 1.5
 AT_ONCE = 16
 ROUNDS = 6
+CROWD, FEW_TOLD = 48, 8
 
 
 @proves("PUB-4")
 async def test_publish_raises_the_depth_by_one(case: Case) -> None:
     """PUB-4: Publish MUST raise `depth_pending` by one when no routing rule matches.
 
-    By one for each message, and not by a replay of one, nor by a publish into a neighbouring queue of the scope.
+    By one for each message, also where several publish at once, and not by a replay of one, nor by what its key's
+    conflict refuses, nor by a publish into a neighbouring queue of the scope.
     """
     scope = await case.own_scope()
     queue, neighbour = await case.queue(scope=scope), await case.queue(scope=scope)
@@ -39,10 +41,23 @@ async def test_publish_raises_the_depth_by_one(case: Case) -> None:
     await depth(case, queue, before + 1, messages)
     for _ in range(2):
         await ask(case, wire.publish(scope, queue.id, messages[0].fields), fields=replayed(queue, messages[0]))
+    other = {**messages[0].fields, "body": {"qp": messages[0].token, "other": 1}}
+    conflict = await ask(case, wire.publish(scope, queue.id, other), fields=queue.described(messages[0].token, other))
+    if conflict.ok:
+        case.refuse(
+            "IDEM-3",
+            "another body under the same key was taken",
+            expected=f"4xx {wire.IDEMPOTENCY_CONFLICT}",
+            seen=conflict.told(),
+            evidence=(messages[0].publish, conflict),
+        )
     messages += await queue.publish_many(3)
     await neighbour.publish_many(2)
+    if not case.world.client.budget.rationed:
+        crowd = (queue.publish(idempotency_key=case.world.token()) for _ in range(CROWD))
+        messages += await asyncio.gather(*crowd)
     await asyncio.sleep(SETTLE_S)
-    await depth(case, queue, before + 4, messages)
+    await depth(case, queue, before + len(messages), messages)
 
 
 async def depth(case: Case, queue: Queue, expected: int, messages: list[Message]) -> None:
@@ -55,7 +70,7 @@ async def depth(case: Case, queue: Queue, expected: int, messages: list[Message]
         "depth_pending does not count what was published",
         expected=f"depth_pending {expected}, depth_claimed 0, after {len(messages)} publishes",
         seen=f"depth_pending {pending}, depth_claimed {claimed}",
-        evidence=[*(message.publish for message in messages), case.exchanges[-1]],
+        evidence=[*(message.publish for message in messages[-FEW_TOLD:]), case.exchanges[-1]],
         liveness=True,
     )
 

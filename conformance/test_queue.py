@@ -4,6 +4,7 @@ from typing import Any
 
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.ordering import fitting
+from queueproof.drive.outcomes import Violation
 from queueproof.drive.queue import Queue
 
 HOLD_S = 30
@@ -33,13 +34,20 @@ async def test_creating_a_queue_gives_its_id(case: Case) -> None:
 async def test_mode_and_depth_may_be_left_out(case: Case) -> None:
     """QUEUE-2: `consumer_mode` and `max_depth` MUST be optional.
 
-    Left out one at a time and together, each time with a message through the queue.
+    Left out one at a time and together, each time with a message through the queue; and together for the other
+    orderings, which the server takes when both are given (the control).
     """
     without_mode: dict[str, Any] = {"consumer_mode": None, "max_depth": 0}
     without_depth: dict[str, Any] = {"max_depth": None}
     for fields in (without_mode, without_depth, {"consumer_mode": None, "max_depth": None}):
         queue = await case.queue(root="QUEUE-2", **fields)
         await delivers(queue, root="QUEUE-2")
+    for ordering in ("priority", "deadline"):
+        try:
+            await case.queue(root="QUEUE-2", ordering=ordering, consumer_mode=None, max_depth=None)
+        except Violation:
+            await case.queue(root="QUEUE-3", ordering=ordering, max_depth=0)
+            raise
 
 
 @proves("QUEUE-3")

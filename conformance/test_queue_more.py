@@ -1,5 +1,6 @@
 """QUEUE: orderings that are none, a depth of zero, slugs that are taken, lists with a limit, and the state shown."""
 
+import asyncio
 from collections.abc import Callable
 
 from queueproof.contract import wire
@@ -10,6 +11,8 @@ from queueproof.drive.queue import Queue
 
 HOLD_S = 30
 MESSAGES = 12
+# More than the fifty or hundred that a server may have meant by no limit.
+MANY, PUBLISHERS = 108, 6
 LIMIT = 10  # as the page has it that shows the parameter: a smaller one may be less than a server's smallest page
 
 
@@ -38,11 +41,14 @@ async def test_an_unknown_ordering_is_refused(case: Case) -> None:
 async def test_depth_zero_is_no_limit(case: Case) -> None:
     """QUEUE-5: `max_depth: 0` MUST NOT block publishing.
 
-    A dozen messages in a row, none of them claimed meanwhile; then each is delivered (the control), and one more is
-    taken.
+    A dozen messages in a row and a hundred more from several publishers, none of them claimed meanwhile; then the dozen
+    is delivered (the control), and one more is taken.
     """
     queue = await case.queue(max_depth=0)
     messages = [await queue.publish(root="QUEUE-5") for _ in range(MESSAGES)]
+    if not case.world.client.budget.rationed:
+        shares = [MANY // PUBLISHERS] * PUBLISHERS
+        await asyncio.gather(*(queue.publish_many(share, root="QUEUE-5") for share in shares))
     await queue.take(*messages, batch_size=5, timeout_s=HOLD_S)
     await queue.publish(root="QUEUE-5")
 

@@ -29,8 +29,8 @@ async def test_creating_a_scope_gives_its_id(case: Case) -> None:
         evidence=case.exchanges[-2:],
     )
     slug = case.world.slug("same")
-    for scope in (first, second):
-        await case.queue(scope=scope, slug=slug)
+    for scope, root in ((first, "QUEUE-1"), (second, "SCOPE-1")):
+        await case.queue(scope=scope, slug=slug, root=root)
 
 
 @proves("SYSQ-1")

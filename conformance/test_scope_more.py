@@ -68,6 +68,25 @@ async def race(case: Case, slug: str) -> None:
     )
 
 
+@proves("LOSS-1")
+async def test_what_is_created_again_loses_nothing(case: Case) -> None:
+    """LOSS-1: A message whose publish was acknowledged MUST NOT be lost before it is completed or expires.
+
+    A scope and a queue of the same slugs are asked for again, whatever comes of it, while two messages wait there.
+    """
+    scope = await case.own_scope()
+    slug = next(slug for slug, created in case.world.ledger.scopes.items() if created.id == scope)
+    queue = await case.queue(scope=scope, slug=f"{slug}q")
+    queue.unmodelled = True  # a second creation may change it: this case alone judges it
+    messages = await queue.publish_many(2)
+    fields = {"display_name": "queueproof", **queue.fields, "slug": f"{slug}q"}
+    made = [await ask(case, wire.create_scope(slug, "queueproof")), await ask(case, wire.create_queue(scope, fields))]
+    if made[0].ok and wire.identity(made[0].data) not in {"", scope}:
+        await case.send(wire.delete_scope(wire.identity(made[0].data)))
+    doing = "a message was lost when its scope or its queue was asked for a second time"
+    await queue.take(*messages, timeout_s=HOLD_S, root="LOSS-1", doing=doing)
+
+
 @proves("SCOPE-3")
 async def test_a_scope_shows_its_state(case: Case) -> None:
     """SCOPE-3: `GET /scopes/{scope_id}` MUST return the scope with its state.

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from queueproof.contract import wire
@@ -10,7 +12,7 @@ from queueproof.drive.case import FIRST_PAUSE_S, Case, spell
 from queueproof.drive.client import Exchange
 from queueproof.drive.lists import objects, pages
 from queueproof.drive.outcomes import UNDOCUMENTED, Blocked, Disturbed, Inconclusive, NotSupported
-from queueproof.drive.queue import UNAVAILABLE, Delivery, Message, Queue
+from queueproof.drive.queue import UNAVAILABLE, Delivery, Message, Queue, S
 from queueproof.evidence.operation import Result
 
 DEAD_LETTER = "_dead_letter"
@@ -61,6 +63,28 @@ async def publish_with(queue: Queue, **fields: Any) -> Message:
         raise NotSupported(f"publish takes no {', '.join(fields)}: {end.summary}", evidence=end.evidence) from end
 
 
+async def publish_delayed(queue: Queue, delay_s: float) -> tuple[Message, int]:
+    """A message that is delayed by about so long, and until when (ns) it has come by any reading of the server's clock.
+
+    Not supported where publish takes no delay, or nothing is known of that clock.
+    """
+    world = queue.case.world
+    due = world.moment(delay_s)
+    if due is None:
+        raise NotSupported("no answer tells the server's time: its clock may be another one")
+    ahead_s = max(0.0, (due - datetime.now(UTC)).total_seconds() - delay_s)
+    until_ns = time.monotonic_ns() + round((delay_s + 2 * ahead_s + world.bound_s) * S)
+    return await publish_with(queue, delay_until=due.strftime("%Y-%m-%dT%H:%M:%SZ")), until_ns
+
+
+async def all_come(queue: Queue, *messages: Message, until_ns: int, timeout_s: float) -> None:
+    """Claims until all of these messages have come; not supported when some do not: other cases judge that."""
+    async for _ in queue.watch(until_ns, timeout_s=timeout_s):
+        if queue.latest.keys() >= set(messages):
+            return
+    raise NotSupported("a message that was delayed, or one beside it, did not come in its time")
+
+
 async def released(queue: Queue, delivery: Delivery) -> bool:
     """Whether a release of the delivery was acknowledged; False where there is no such verb."""
     try:
@@ -100,15 +124,17 @@ async def answered(case: Case, request: wire.Request, *, echoes: bool = False, *
 
 
 async def try_publish(
-    queue: Queue, *, forbidden: str, burst: bool = False, more: Mapping[str, Any] | None = None
+    queue: Queue, *, forbidden: str, burst: bool = False, more: Mapping[str, Any] | None = None, keyed: bool = True
 ) -> Exchange:
     """One publish that the server may have to refuse; a delivery of what it refused breaks the promise `forbidden`.
 
-    It has an idempotency key, so that a try whose answer was lost is repeated without making another message.
+    It has an idempotency key, so that a try whose answer was lost is repeated without making another message; without
+    one (`keyed`) it is for publishes of which none may be taken.
     """
     world = queue.case.world
     token = world.token()
-    fields = {"type": "qp.case", "body": {"qp": token}, "idempotency_key": token, **(more or {})}
+    key = {"idempotency_key": token} if keyed or world.dialect.publish_key_needed else {}
+    fields = {"type": "qp.case", "body": {"qp": token}, **key, **(more or {})}
     request = wire.publish(queue.scope, queue.id, fields)
     exchange = await answered(queue.case, request, echoes=True, fields=queue.described(token, fields), burst=burst)
     if exchange.ok:
