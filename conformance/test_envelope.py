@@ -24,7 +24,7 @@ async def test_success_carries_data(case: Case) -> None:
             isinstance(document, dict) and "data" in document,
             f"the answer to {exchange.request.verb} has no data",
             expected='a JSON object with "data"',
-            seen=spell(document),
+            seen=spell(document) if exchange.answer and exchange.answer.json else exchange.told(),
             evidence=(exchange,),
         )
     if end is not None:
@@ -174,7 +174,8 @@ async def beside(case: Case, queue: Queue) -> None:
 
 def answered(case: Case) -> list[Exchange]:
     """The calls that succeeded and brought a body."""
-    return [exchange for exchange in case.exchanges if exchange.ok and exchange.answer and exchange.answer.json]
+    found = [(exchange, exchange.answer) for exchange in case.exchanges]
+    return [exchange for exchange, answer in found if answer and answer.success and answer.text.strip()]
 
 
 def other_id(known: str) -> str:

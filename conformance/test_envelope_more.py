@@ -19,8 +19,8 @@ CODES = (wire.IDEMPOTENCY_CONFLICT, wire.QUEUE_FULL, wire.QUEUE_PAUSED, wire.SCO
 async def test_errors_name_their_request(case: Case) -> None:
     """ENV-4: An error body SHOULD have `meta.request_id`.
 
-    In errors of three kinds: no token, an idempotency conflict, a queue that does not exist. Only errors in the
-    documented shape count, since others are ENV-3's.
+    In errors of four kinds: no token, an idempotency conflict, a queue that does not exist, a publish without a body.
+    Only errors in the documented shape count, since others are ENV-3's.
     """
     queue = await case.queue()
     message = await queue.publish(idempotency_key=case.world.token())
@@ -29,6 +29,7 @@ async def test_errors_name_their_request(case: Case) -> None:
         await ask(case, wire.read_scope(queue.scope), authorization=""),
         await ask(case, wire.publish(queue.scope, queue.id, sent), fields=queue.described("", sent)),
         await ask(case, wire.claim(queue.scope, f"{queue.id}.none", batch_size=1, visibility_timeout_s=5)),
+        await ask(case, wire.publish(queue.scope, queue.id, {"type": "qp.case"})),
     ]
     errors = [exchange for exchange in errors if exchange.code and not exchange.ok]
     for exchange in errors:
@@ -52,8 +53,8 @@ async def test_invalid_requests_are_told_by_field(case: Case) -> None:
     `{field, message}`.
 
     Requests that are wrong by any reading: a publish without its body, an object where a slug, a type, a number, a tier
-    or an ordering belongs, and a number or a text where all the fields belong. Each of them in its right form succeeds
-    (the control).
+    or an ordering belongs, a list where labels do, two such mistakes at once, and a number, a text or a list where all
+    the fields belong. Each of them in its right form succeeds (the control).
     """
     queue = await case.queue(ordering="priority", root="QUEUE-3")  # where a tier and a score have a meaning
     message = await queue.publish()
@@ -93,6 +94,8 @@ def invalid_requests(case: Case, queue: Queue) -> list[tuple[str, wire.Request]]
         ("a publish without a body", wire.publish(scope, place, {"type": "qp.case", **keyed})),
         ("a publish whose type is an object", wire.publish(scope, place, {**whole, **keyed, "type": odd})),
         ("a publish whose labels are a text", wire.publish(scope, place, {**whole, **keyed, "labels": "none"})),
+        ("a publish whose labels are a list", wire.publish(scope, place, {**whole, **keyed, "labels": ["none"]})),
+        ("a publish with two mistakes", wire.publish(scope, place, {**whole, **keyed, "type": odd, "labels": "none"})),
         ("a publish whose tier is an object", ranked(tier=odd, score=500)),
         ("a publish whose score is an object", ranked(tier="normal", score=odd)),
         ("a claim of an object of messages", changed(claim, {"batch_size": odd, "visibility_timeout_s": 5})),
@@ -101,6 +104,7 @@ def invalid_requests(case: Case, queue: Queue) -> list[tuple[str, wire.Request]]
         ("a queue whose ordering is an object", wire.create_queue(scope, {**named, "ordering": odd})),
         ("a publish that is a number", changed(wire.publish(scope, place, whole), 7)),
         ("a queue that is a text", changed(wire.create_queue(scope, named), "queueproof")),
+        ("a claim that is a list", changed(claim, ["queueproof"])),
     ]
 
 

@@ -20,8 +20,9 @@ OTHERS = 20
 async def test_a_slug_is_taken_once(case: Case) -> None:
     """SCOPE-2: A second scope with the same slug in the tenant MUST fail with 409; code SHOULD be `SLUG_CONFLICT`.
 
-    Asked for with the same and with another display name, and once more when others were made; of two requests for one
-    slug at the same moment, one is refused. Another slug is still free afterwards (the control).
+    Asked for with the same and with another display name, once more when others were made, and while the scope is
+    paused; of two requests for one slug at the same moment, one is refused. Another slug is still free afterwards (the
+    control).
     """
     scope = await case.own_scope()
     first = case.exchanges[-1]
@@ -31,6 +32,8 @@ async def test_a_slug_is_taken_once(case: Case) -> None:
     for _ in range(2 if case.world.thrift else OTHERS):
         await race(case, case.world.slug(case.requirement))
     await is_taken(case, slug, "queueproof, later", scope, first)
+    if not case.world.thrift and (await ask(case, wire.change_scope(scope, "pause"))).ok:
+        await is_taken(case, slug, "queueproof, paused", scope, first)
     await case.own_scope()
 
 
@@ -91,7 +94,8 @@ async def test_what_is_created_again_loses_nothing(case: Case) -> None:
 async def test_a_scope_shows_its_state(case: Case) -> None:
     """SCOPE-3: `GET /scopes/{scope_id}` MUST return the scope with its state.
 
-    Of a new scope; and, where it can be paused and resumed, `paused` in between and no longer so afterwards.
+    Of a new scope; and, where it can be paused and resumed, `paused` in between and no longer so afterwards. One that
+    was archived says so, and one that drains, with a message still held, unless requests are counted.
     """
     scope = await case.own_scope()
     fresh = await shown(case, scope, lambda state: bool(state) and state != "paused", "its state")
@@ -105,10 +109,23 @@ async def test_a_scope_shows_its_state(case: Case) -> None:
     paused = await ask(case, wire.change_scope(scope, "pause"))
     if not paused.ok:
         return  # the path is not documented
+    if not case.world.thrift:
+        await closed(case)
     await shown(case, scope, lambda state: state == "paused", "paused, after it was paused")
     resumed = await ask(case, wire.change_scope(scope, "resume"))
     if resumed.ok:
         await shown(case, scope, lambda state: bool(state) and state != "paused", "another state after it was resumed")
+
+
+async def closed(case: Case) -> None:
+    """Scopes that are archived and that drain, where they can be told to, show that state."""
+    archived, draining = await case.own_scope(), await case.own_scope()
+    queue = await case.queue(scope=draining)
+    queue.unmodelled = True  # it drains: this case alone judges it
+    await queue.take_one(await queue.publish(), timeout_s=HOLD_S)
+    for scope, move, state in ((archived, "archive", "archived"), (draining, "drain", "draining")):
+        if (await ask(case, wire.change_scope(scope, move))).ok:
+            await shown(case, scope, lambda seen, state=state: seen == state, f"{state}, after it was told to {move}")
 
 
 async def shown(case: Case, scope: str, accept: Any, wanted: str) -> Exchange:
@@ -131,10 +148,22 @@ async def shown(case: Case, scope: str, accept: Any, wanted: str) -> Exchange:
 async def test_system_queues_are_listed(case: Case) -> None:
     """SYSQ-2: The five SHOULD be visible in `GET /scopes/{scope_id}/queues`.
 
-    In a new scope's list, which shows a user's queue as well (the control).
+    In a new scope's list, which shows a user's queue as well (the control); with a few more queues, and while the scope
+    is paused, unless requests are counted.
     """
     scope = await case.own_scope()
-    queue = await case.queue(scope=scope)
+    await all_listed(case, scope, await case.queue(scope=scope))
+    if case.world.thrift:
+        return
+    for _ in range(3):
+        last = await case.queue(scope=scope)
+    await all_listed(case, scope, last)
+    if (await ask(case, wire.change_scope(scope, "pause"))).ok:
+        await all_listed(case, scope, last)
+
+
+async def all_listed(case: Case, scope: str, queue: Queue) -> None:
+    """The five are in the scope's list, and so is that queue."""
 
     async def names() -> dict[str, str]:
         return await slugs(case, scope)
