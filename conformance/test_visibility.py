@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import time
+from typing import Any
 
 from queueproof.contract import wire
 from queueproof.drive.case import Case, proves, spell
-from queueproof.drive.optional import tolerated
+from queueproof.drive.optional import all_come, publish_delayed, tolerated
+from queueproof.drive.ordering import in_an_hour
 from queueproof.drive.outcomes import UNDOCUMENTED, Disturbed, NotSupported
-from queueproof.drive.queue import EMPTY_IN_A_ROW, Delivery, Message, Queue, double_hold
+from queueproof.drive.queue import BACKOFF_S, EMPTY_IN_A_ROW, Delivery, Message, Queue, double_hold
 from queueproof.evidence.digest import same_json
 
 S = 1_000_000_000  # ns
@@ -21,6 +23,8 @@ VERY_LONG_HOLDS_S = (30, QUICKSTART_HOLD_S, 600, 3600)
 OTHER_HOLDS_S = (1, 5, 11, 20, 45, 15)
 # What ends after as long as another hold ends within the enforcer's second and a little.
 LAPSE_S = 1.2
+OTHER_ORDERINGS = ("priority", "deadline")
+DELAY_S = 2.0
 
 
 @proves("VIS-1")
@@ -116,6 +120,44 @@ async def test_neighbours_leave_a_hold_alone(case: Case) -> None:
     await hidden(case, queue, held, until_ns, hold_s=VERY_LONG_HOLDS_S[0])
 
 
+@proves("VIS-1")
+async def test_a_hold_is_whole_in_every_ordering(case: Case) -> None:
+    """VIS-1: Until `visibility_timeout_s` has passed, a claimed message MUST NOT be claimable by anyone.
+
+    Messages of each tier and of several deadlines in queues with those orderings, and one that was delayed by about two
+    seconds: each is held for a few seconds more than the shortest timeout.
+    """
+    not_counted(case)
+    await asyncio.gather(*(held_in(case, ordering) for ordering in OTHER_ORDERINGS))
+
+
+async def held_in(case: Case, ordering: str) -> None:
+    """Claims bring none of what is held in a queue of that ordering."""
+    queue, ranked = await ranked_queue(case, ordering)
+    hold_s = case.world.dialect.timeout_s + 3
+    with contextlib.suppress(NotSupported):
+        delayed, until_ns = await publish_delayed(queue, DELAY_S)
+        await all_come(queue, delayed, until_ns=until_ns, timeout_s=hold_s)
+    messages = [await queue.publish(**rank) for rank in ranked]
+    await queue.take(*messages, batch_size=10, timeout_s=hold_s)
+    held = dict(queue.latest)
+    await hidden(case, queue, held, max(delivery.held_until_ns for delivery in held.values()), hold_s=LONG_HOLD_S)
+
+
+async def ranked_queue(case: Case, ordering: str) -> tuple[Queue, list[dict[str, Any]]]:
+    """A queue of that ordering, of which only this case judges what comes when, and fields for its messages."""
+    queue = await case.queue(ordering=ordering, root="QUEUE-3")
+    queue.ordering = ""  # delayed and redelivered messages come when they can
+    if ordering == "priority":
+        return queue, [{"priority": {"tier": tier, "score": 500}} for tier in wire.TIERS]
+    return queue, [{"deadline": in_an_hour()} for _ in range(3)]
+
+
+def not_counted(case: Case) -> None:
+    if case.world.client.budget.rationed:
+        raise NotSupported("the server counts requests: the other orderings are left out there")
+
+
 async def hidden(
     case: Case, queue: Queue, held: dict[Message, Delivery], until_ns: int, *, hold_s: int
 ) -> dict[Message, Delivery]:
@@ -153,6 +195,49 @@ async def test_back_after_its_timeout(case: Case) -> None:
     held = await queue.take_one(message)
     for _ in range(2):
         held = await returns(case, queue, [held])
+
+
+@proves("VIS-2")
+async def test_back_in_every_ordering(case: Case) -> None:
+    """VIS-2: If neither complete, fail nor extend arrives, it MUST return to `pending` and be claimable, within the
+    timeout plus slack.
+
+    Messages of each tier and of several deadlines, in queues with those orderings.
+    """
+    not_counted(case)
+
+    async def lapsed(ordering: str) -> None:
+        queue, ranked = await ranked_queue(case, ordering)
+        messages = [await queue.publish(**rank) for rank in ranked]
+        await queue.take(*messages, batch_size=10)
+        await returns(case, queue, list(queue.latest.values()))
+
+    await asyncio.gather(*(lapsed(ordering) for ordering in OTHER_ORDERINGS))
+
+
+@proves("VIS-2")
+async def test_back_after_a_failure(case: Case) -> None:
+    """VIS-2: If neither complete, fail nor extend arrives, it MUST return to `pending` and be claimable, within the
+    timeout plus slack.
+
+    A message that failed, was claimed again and lapses then.
+    """
+    not_counted(case)
+    queue = await case.lasting_queue()
+    message = await queue.publish()
+    held = await queue.take_one(message, timeout_s=QUICKSTART_HOLD_S)
+    await queue.act("fail", held, root="FAIL-1", reason="queueproof: before a lapse")
+    until_ns = time.monotonic_ns() + round(BACKOFF_S * S)
+    await again_by(queue, message, held, until_ns)
+    await returns(case, queue, [queue.latest[message]])
+
+
+async def again_by(queue: Queue, message: Message, held: Delivery, until_ns: int) -> None:
+    """Claims until the message has come again; not supported when its backoff is longer."""
+    async for _ in queue.watch(until_ns):
+        if queue.latest[message] is not held:
+            return
+    raise NotSupported("a message that failed did not come back soon")
 
 
 @proves("VIS-2")
