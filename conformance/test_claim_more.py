@@ -30,9 +30,15 @@ async def test_a_claim_moves_the_counters(case: Case) -> None:
     """CLAIM-7: Claim MUST lower `depth_pending` and raise `depth_claimed` by the number claimed.
 
     One message of fourteen, then a batch, then some by claims at once, then the rest; and a claim that finds nothing.
-    Read at rest, and given the time to settle.
+    Read at rest, and given the time to settle. In a priority queue as well, unless requests are counted.
     """
-    queue = await case.queue()
+    orderings = ("fifo",) if case.world.client.budget.rationed else ("fifo", "priority")
+    await asyncio.gather(*(claims_count(case, ordering) for ordering in orderings))
+
+
+async def claims_count(case: Case, ordering: str) -> None:
+    """The counters of a queue of that ordering follow its claims."""
+    queue = await case.queue(ordering=ordering, root="QUEUE-3")
     messages = await queue.publish_many(14)
     await counters_are(case, queue, len(messages), 0, root="PUB-4")
     missing = set(messages)

@@ -84,9 +84,9 @@ async def test_a_chain_is_found_by_its_correlation(case: Case) -> None:
     """PUB-6: `correlation_id` MUST be stored and `GET /scopes/{scope_id}/messages?correlation_id=` MUST return every
     message carrying it.
 
-    Chains of five messages in two queues, one of them claimed and one completed, and of one that waits for its moment,
-    where publish takes delays; with correlation ids of several lengths and spellings (one that is refused is passed
-    over: what it may be is not documented).
+    Chains of five messages in two queues, three of them with a key, one claimed and one completed, and of one that
+    waits for its moment, where publish takes delays; with correlation ids of several lengths and spellings (one that is
+    refused is passed over: what it may be is not documented).
     """
     scope = await case.own_scope()
     queues = [await case.queue(scope=scope), await case.queue(scope=scope)]
@@ -103,7 +103,11 @@ async def test_a_chain_is_found_by_its_correlation(case: Case) -> None:
         correlation = form.format(case.world.token())
         try:
             places = (0, 1, 0, 1, 0)
-            chain = [await queues[n].publish(root="correlation", correlation_id=correlation) for n in places]
+            keys = (None, case.world.token(), None, case.world.token(), case.world.token())
+            chain = [
+                await queues[n].publish(root="correlation", correlation_id=correlation, idempotency_key=key)
+                for n, key in zip(places, keys, strict=True)
+            ]
         except Blocked as end:
             if end.root != "correlation":
                 raise

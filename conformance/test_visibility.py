@@ -9,7 +9,7 @@ from queueproof.contract import wire
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.optional import all_come, publish_delayed, tolerated
 from queueproof.drive.ordering import in_an_hour
-from queueproof.drive.outcomes import UNDOCUMENTED, Disturbed, NotSupported
+from queueproof.drive.outcomes import UNDOCUMENTED, Disturbed, Inconclusive, NotSupported
 from queueproof.drive.queue import BACKOFF_S, EMPTY_IN_A_ROW, Delivery, Message, Queue, double_hold
 from queueproof.evidence.digest import same_json
 
@@ -129,6 +129,34 @@ async def test_a_hold_is_whole_in_every_ordering(case: Case) -> None:
     """
     not_counted(case)
     await asyncio.gather(*(held_in(case, ordering) for ordering in OTHER_ORDERINGS))
+
+
+@proves("VIS-1")
+async def test_no_other_key_gets_what_is_held(case: Case) -> None:
+    """VIS-1: Until `visibility_timeout_s` has passed, a claimed message MUST NOT be claimable by anyone.
+
+    Nor by a consumer with another key, beside whose claims a message waits that is free.
+    """
+    key = case.key("consume")
+    not_counted(case)
+    queue = await case.queue()
+    held = await queue.take_one(await queue.publish(), timeout_s=QUICKSTART_HOLD_S)
+    await queue.publish()
+    request = wire.claim(queue.scope, queue.id, batch_size=2, visibility_timeout_s=LONG_HOLD_S)
+    for _ in range(3):
+        claim = await case.send(request, key=key, urgent=True, fields={"timeout_s": LONG_HOLD_S, "limit": 2})
+        if claim.refused:
+            raise Inconclusive(f"the key given as --consume-key may not claim: {claim.told()}", evidence=(claim.op,))
+        queue.holding(held)
+        got = [wire.identity(item) for item in (wire.rows(claim.data) or []) if isinstance(item, dict)]
+        case.require(
+            not claim.ok or held.id not in got,
+            "a held message was handed out to a consumer with another key",
+            expected=f"no delivery of {held.id} within {QUICKSTART_HOLD_S} s of its claim",
+            seen=f"delivered again {(claim.ret_ns - held.claim.inv_ns) / S:.3f} s after the claim was sent",
+            evidence=(held.message.publish, held.claim, claim),
+        )
+        await asyncio.sleep(queue.pause_s())
 
 
 async def held_in(case: Case, ordering: str) -> None:
