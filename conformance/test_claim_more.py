@@ -1,6 +1,7 @@
 """CLAIM: what a claim does to the counters, and what it leaves alone: what is delayed, has expired, or is elsewhere."""
 
 import asyncio
+import contextlib
 import time
 from datetime import UTC, timedelta, timezone
 
@@ -117,6 +118,8 @@ async def test_what_expired_counts_once(case: Case) -> None:
 
 # So much earlier than its moment has a message to come before it counts: two clocks are compared here.
 CLOCKS_S = 0.25
+# A delay that outlasts the case by far.
+LONGER_S = 300
 
 
 @proves("CLAIM-8")
@@ -124,7 +127,8 @@ async def test_a_delayed_message_stays_hidden(case: Case) -> None:
     """CLAIM-8: A message with a future `delay_until` MUST NOT be claimed before it.
 
     Claimed singly, and in batches beside a message that is not delayed; the moment lies late in its second, and other
-    messages are published meanwhile, which are delivered (the control), as is the delayed one in the end.
+    messages are published meanwhile, which are delivered (the control), as is the delayed one in the end. Beside it, in
+    batches, one that is delayed for longer stays hidden when it comes.
     """
     queues = [await case.queue(), await case.queue()]
     await asyncio.gather(*(delayed(case, queue, size) for queue, size in zip(queues, (1, 5), strict=True)))
@@ -156,8 +160,13 @@ async def delayed(case: Case, queue: Queue, batch_size: int, *, zone: timezone =
         raise Inconclusive("no answer tells the server's time: its clock may be another one")
     moment = earliest.replace(microsecond=900_000) + timedelta(seconds=1)
     due_ns = time.monotonic_ns() + round((moment - earliest).total_seconds() * S) + round(1.7 * S)
+    later = moment + timedelta(seconds=LONGER_S)
     spelled = moment.astimezone(zone).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     message = await publish_with(queue, delay_until=spelled)
+    longer: list[Message] = []
+    if batch_size > 1 and not case.world.thrift:
+        with contextlib.suppress(NotSupported):  # how long a delay may be is not documented
+            longer.append(await publish_with(queue, delay_until=later.strftime("%Y-%m-%dT%H:%M:%SZ")))
     fresh: list[Message] = []
     met: set[Message] = set()
     publish_at = [due_ns - round(seconds * S) for seconds in (2.4, 1.6, 0.7)]
@@ -176,6 +185,16 @@ async def delayed(case: Case, queue: Queue, batch_size: int, *, zone: timezone =
             publish_at.pop(0)
             fresh.append(await queue.publish())
     await queue.take(*({message, *fresh} - met), batch_size=batch_size, timeout_s=HOLD_S, root="CLAIM-8")
+    for other in longer:
+        await queue.claim(batch_size, HOLD_S)
+        first = queue.latest.get(other)
+        case.require(
+            first is None or first.claim.ret_ns > due_ns + LONGER_S * S // 2,
+            "a delayed message was claimed when another one's delay was over",
+            expected=f"no delivery of {other.id} before {other.fields['delay_until']}",
+            seen="delivered" if first else "",
+            evidence=(message.publish, other.publish, first.claim) if first else (),
+        )
 
 
 @proves("CLAIM-9")

@@ -10,6 +10,7 @@ from queueproof.drive.case import Case, proves
 from queueproof.drive.client import Exchange
 from queueproof.drive.difference import contrast
 from queueproof.drive.optional import answered, change, queue_with
+from queueproof.drive.ordering import fitting
 from queueproof.drive.outcomes import NotSupported
 from queueproof.drive.queue import Message, Queue
 from queueproof.evidence.digest import same_json
@@ -28,12 +29,17 @@ LIMIT = 2
 async def test_a_key_outlasts_many_replays(case: Case) -> None:
     """IDEM-1: Same key + same body twice MUST return the same message id.
 
-    One publish is repeated a dozen times: each gives the first one's id.
+    One publish is repeated a dozen times: each gives the first one's id. So does one in a queue of each other ordering,
+    repeated once.
     """
     queue = await case.queue()
     message = await queue.publish(idempotency_key=case.world.token())
     for number in range(REPLAYS):
         await replayed(case, queue, message, f"for the {number + 1}th time" if number > 2 else "once more")
+    for ordering in () if case.world.thrift else ("priority", "deadline"):
+        other = await case.queue(ordering=ordering, root="QUEUE-3")
+        message = await fitting(other, idempotency_key=case.world.token())
+        await replayed(case, other, message, f"in a queue ordered by {ordering}")
 
 
 @proves("IDEM-1")

@@ -1,12 +1,14 @@
 """LIFE: scopes and queues that are paused, archived or drained take nothing and hand out nothing."""
 
 import asyncio
+import contextlib
 
 from queueproof.contract import wire
 from queueproof.drive.case import Case, proves
 from queueproof.drive.client import Exchange
 from queueproof.drive.lifecycle import place, resume, verb
-from queueproof.drive.optional import answered, change, tolerated, try_publish
+from queueproof.drive.optional import answered, change, queue_with, tolerated, try_publish
+from queueproof.drive.ordering import in_an_hour
 from queueproof.drive.outcomes import UNDOCUMENTED, NotSupported
 from queueproof.drive.queue import Queue
 
@@ -45,13 +47,25 @@ async def refuses(case: Case, queue: Queue, level: str, state: str, *, urgent: b
     return exchange
 
 
+async def refuses_delayed(case: Case, queue: Queue, level: str) -> None:
+    """A publish that is delayed is refused while its queue or scope is paused, perhaps because of the delay."""
+    exchange = await try_publish(queue, forbidden=case.requirement, more={"delay_until": in_an_hour()})
+    case.require(
+        not exchange.ok,
+        f"a delayed publish to a paused {level} was taken",
+        expected=f"4xx {CODES[level]}",
+        seen=exchange.told(),
+        evidence=(exchange,),
+    )
+
+
 @proves("LIFE-1")
 async def test_a_paused_queue_takes_nothing(case: Case) -> None:
     """LIFE-1: Publish to a paused queue MUST fail with `SCAIQUEUE_QUEUE_PAUSED`.
 
-    At once and a while later, and for a message of the highest priority too; its neighbour goes on taking messages
-    meanwhile, and so does the queue itself before the pause and after its end (the controls). Nothing of what was
-    refused is handed out. A second pause is like the first.
+    At once and a while later, for a message of the highest priority too, and for one that is delayed (which may also be
+    refused in other words); its neighbour goes on taking messages meanwhile, and so does the queue itself before the
+    pause and after its end (the controls). Nothing of what was refused is handed out. A second pause is like the first.
     """
     await takes_nothing(case, "queue")
 
@@ -60,17 +74,23 @@ async def test_a_paused_queue_takes_nothing(case: Case) -> None:
 async def test_a_paused_scope_takes_nothing(case: Case) -> None:
     """LIFE-2: Publish in a paused scope MUST fail with `SCAIQUEUE_SCOPE_PAUSED`.
 
-    The same for two queues of a scope, beside a scope that is not paused.
+    The same for two queues of a scope, one of them ordered by priority, beside a scope that is not paused; and for a
+    queue that is made during the pause, where a server makes one then.
     """
     await takes_nothing(case, "scope")
 
 
 async def takes_nothing(case: Case, level: str) -> None:
     queue, messages = await place(case, level)
-    other = await case.queue(scope=queue.scope)
-    other.unmodelled = True
+    blocked = [queue]
+    if level == "scope":
+        blocked.append(await case.queue(scope=queue.scope, ordering="priority", root="QUEUE-3"))
+        blocked[-1].unmodelled = True
     await change(case, verb(queue, level, "pause"))
-    blocked = [queue, other] if level == "scope" else [queue]
+    if level == "scope" and not case.world.thrift:
+        with contextlib.suppress(NotSupported):  # a paused scope may take no queues
+            blocked.append(await queue_with(case, scope=queue.scope))
+            blocked[-1].unmodelled = True
     free = await case.queue(scope="" if level == "scope" else queue.scope)
     for _ in range(2):
         for each in blocked:
@@ -79,6 +99,7 @@ async def takes_nothing(case: Case, level: str) -> None:
         await asyncio.sleep(LATER_S)
     for each in blocked:
         await refuses(case, each, level, "paused", urgent=True)
+    await refuses_delayed(case, queue, level)
     await resume(case, queue, level)
     messages.append(await queue.publish(root="LIFE-5"))
     await queue.take(*messages, batch_size=5, timeout_s=HOLD_S, root="LIFE-5")
@@ -119,9 +140,17 @@ async def test_a_paused_queue_hands_out_nothing(case: Case) -> None:
     """LIFE-4: Claim on a paused queue, or in a paused/archived scope, MUST return an empty list and not an error.
 
     With messages waiting, for one and for several at a time, at once and a while later, when a hold has lapsed and a
-    delay is over; after the resume they are claimed (the control).
+    delay is over; after the resume they are claimed (the control). Where requests are not counted, in a queue that is
+    ordered by priority as well.
     """
-    await hands_out_nothing(case, "queue", "pause")
+    orderings = ("fifo",) if case.world.thrift else ("fifo", "priority")
+    ends = await asyncio.gather(
+        *(hands_out_nothing(case, "queue", "pause", ordering=ordering) for ordering in orderings),
+        return_exceptions=True,
+    )
+    for end in ends:
+        if isinstance(end, BaseException):
+            raise end
 
 
 @proves("LIFE-4")
@@ -142,8 +171,8 @@ async def test_an_archived_scope_hands_out_nothing(case: Case) -> None:
     await hands_out_nothing(case, "scope", "archive")
 
 
-async def hands_out_nothing(case: Case, level: str, name: str) -> None:
-    queue, messages = await place(case, level)
+async def hands_out_nothing(case: Case, level: str, name: str, *, ordering: str = "fifo") -> None:
+    queue, messages = await place(case, level, ordering=ordering)
     state = {"pause": "paused", "archive": "archived"}[name]
     due = case.world.moment(DELAY_S)
     if due is not None:  # else a clock of which nothing is known

@@ -1,5 +1,7 @@
 """Moves through the life cycle: queues and scopes that are paused, archived, drained, and brought back."""
 
+from typing import Any
+
 from queueproof.contract import wire
 from queueproof.drive.case import Case
 from queueproof.drive.delivery import Message
@@ -8,10 +10,10 @@ from queueproof.drive.outcomes import NotSupported
 from queueproof.drive.queue import Queue
 
 
-async def place(case: Case, level: str, *, scope: str = "") -> tuple[Queue, list[Message]]:
+async def place(case: Case, level: str, *, scope: str = "", **fields: Any) -> tuple[Queue, list[Message]]:
     """A queue with three messages that wait, in a scope of its own where it is the scope that is changed."""
     home = scope or (await case.own_scope() if level == "scope" else "")
-    queue = await case.queue(scope=home)
+    queue = await case.queue(scope=home, **fields)
     queue.unmodelled = True  # paused, drained or archived: the case alone judges it
     return queue, await queue.publish_many(3)
 

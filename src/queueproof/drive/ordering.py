@@ -23,14 +23,14 @@ async def spaced(queue: Queue, fields: Sequence[dict[str, Any]], *, root: str = 
     return messages
 
 
-async def fitting(queue: Queue, *, root: str = "PUB-1") -> Message:
+async def fitting(queue: Queue, *, root: str = "PUB-1", **fields: Any) -> Message:
     """A message, with a deadline where a queue ordered by deadline wants one: whether it may is not documented."""
     if queue.fields.get("ordering") != "deadline":
-        return await queue.publish(root=root)
+        return await queue.publish(root=root, **fields)
     try:
-        return await queue.publish(root="no deadline")
+        return await queue.publish(root="no deadline", **fields)
     except Blocked:
-        return await queue.publish(root=root, deadline=in_an_hour())
+        return await queue.publish(root=root, deadline=in_an_hour(), **fields)
 
 
 def in_an_hour() -> str:
