@@ -138,7 +138,7 @@ async def test_publishes_at_once_make_one_message(case: Case) -> None:
     """IDEM-7: Concurrent identical publishes SHOULD yield one message and one id.
 
     Eight at once, in several rounds: those that succeed carry one id (one may be refused while another is under way,
-    but not by a fault of the server's own in each round), and claims bring one message for each round, before a last
+    but not by a fault of the server's own again and again), and claims bring one message for each round, before a last
     one (the control).
     """
     queue = await case.queue()
@@ -160,7 +160,7 @@ async def test_publishes_at_once_make_one_message(case: Case) -> None:
             seen=spell(sorted(ids)),
             evidence=raced[token],
         )
-    if len(faults) == ROUNDS:
+    if len(faults) >= ROUNDS - 1:  # where one round is not fast enough to be a race
         await alone_at_fault(case, queue, faults)
     control = await queue.publish()
     delivered: dict[str, set[str]] = {}
@@ -196,13 +196,13 @@ def faulty(exchange: Exchange) -> bool:
 
 
 async def alone_at_fault(case: Case, queue: Queue, faults: list[Exchange]) -> None:
-    """Refuses the faults of every round, unless publishes at once with keys of their own (the control) meet any."""
+    """Refuses the faults of as many rounds, unless publishes at once with keys of their own (the control) meet any."""
     for _ in range(ROUNDS):
         if any(map(faulty, await race(queue, [case.world.token() for _ in range(AT_ONCE)]))):
             return
     case.refuse(
         case.requirement,
-        f"identical publishes at once were answered {faults[-1].told()} in each of {ROUNDS} rounds",
+        f"identical publishes at once were answered {faults[-1].told()} in {len(faults)} of {ROUNDS} rounds",
         expected="the one id, or a refusal",
         seen=faults[-1].told(),
         evidence=faults,
