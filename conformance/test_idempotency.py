@@ -54,9 +54,15 @@ async def test_replays_make_one_message(case: Case) -> None:
     """IDEM-2: After IDEM-1 exactly one message MUST be claimable.
 
     Three messages, each published three times before and twice after it was claimed: claims bring each once, and
-    nothing else.
+    nothing else. In a queue ordered by priority as well.
     """
-    queue = await case.queue()
+    orderings = ("fifo",) if case.world.thrift else ("fifo", "priority")
+    await asyncio.gather(*(one_message_each(case, ordering) for ordering in orderings))
+
+
+async def one_message_each(case: Case, ordering: str) -> None:
+    """What is replayed is delivered once."""
+    queue = await case.queue(ordering=ordering)
     originals = [await keyed(queue, case.world.token(), n) for n in range(3)]
     for original in originals:
         await replay(queue, original)
@@ -74,7 +80,8 @@ async def test_another_body_under_the_same_key_conflicts(case: Case) -> None:
     """IDEM-3: Same key + different `body` MUST fail with `SCAIQUEUE_IDEMPOTENCY_CONFLICT`.
 
     Bodies that differ in a value, a type, deep inside, in the order of a list, by one member more or less; also while
-    the first is claimed. The same body again succeeds (the control).
+    the first is claimed, where the other body was refused before, and in a queue ordered by priority. The same body
+    again succeeds (the control).
     """
     queue = await case.queue()
     for first, second in DIFFERENT:
@@ -82,20 +89,26 @@ async def test_another_body_under_the_same_key_conflicts(case: Case) -> None:
         await replayed(case, queue, original, "at once", root="IDEM-1")
         await conflicts(case, queue, original, second)
     await queue.take(original, batch_size=10, timeout_s=HOLD_S)
-    await conflicts(case, queue, original, "quite another")
+    await conflicts(case, queue, original, second)
+    if not case.world.thrift:
+        ranked = await case.queue(ordering="priority")
+        original = await keyed(ranked, case.world.token(), "a")
+        await replayed(case, ranked, original, "at once", root="IDEM-1")
+        await conflicts(case, ranked, original, "b")
 
 
 @proves("IDEM-4")
 async def test_a_conflict_leaves_the_original_alone(case: Case) -> None:
     """IDEM-4: After IDEM-3 the original MUST still be claimable with its original body, and nothing else.
 
-    Three originals, each attacked with two other bodies.
+    Three originals, each attacked with two other bodies, the second of which brings other labels: nothing of what was
+    refused is delivered.
     """
     queue = await case.queue()
     originals = [await keyed(queue, case.world.token(), {"n": n, "list": [1, 2, 3]}) for n in range(3)]
     for original in originals:
-        for other in ({"n": -1}, ["n"]):
-            await conflicts(case, queue, original, other, root="IDEM-3")
+        for other, more in (({"n": -1}, {}), (["n"], {"labels": OTHER_LABELS})):
+            await conflicts(case, queue, original, other, root="IDEM-3", **more)
     found = await queue.take(*originals, batch_size=2, timeout_s=HOLD_S, root="IDEM-4", doing=GONE)
     once(case, found)
     for delivery in found:
@@ -103,6 +116,14 @@ async def test_a_conflict_leaves_the_original_alone(case: Case) -> None:
             same_json(delivery.body, delivery.message.body),
             "a refused publish changed the body of the message that it conflicted with",
             **contrast(delivery.message.body, delivery.body),
+            evidence=(delivery.message.publish, delivery.claim),
+        )
+        labels = delivery.item.get("labels")
+        case.require(
+            not isinstance(labels, dict) or labels.get("qp") != OTHER_LABELS["qp"],
+            "a refused publish changed the labels of the message that it conflicted with",
+            expected=spell(delivery.message.fields["labels"]),
+            seen=spell(labels),
             evidence=(delivery.message.publish, delivery.claim),
         )
     await nothing_more(case, queue, found)
@@ -150,6 +171,9 @@ DIFFERENT: tuple[tuple[Any, Any], ...] = (
     ({"a": {"b": {"c": {"d": [1, 2, {"e": 1}]}}}}, {"a": {"b": {"c": {"d": [1, 2, {"e": 2}]}}}}),
     ("x" * 4000 + "a", "x" * 4000 + "b"),
 )
+
+
+OTHER_LABELS = {"qp": "other"}  # than those that every message has
 
 
 def content(token: str, inner: Any) -> dict[str, Any]:
@@ -200,7 +224,7 @@ async def replayed(case: Case, queue: Queue, original: Message, when: str, *, ro
 
 async def relabelled(case: Case, queue: Queue, original: Message) -> None:
     """The key and body again with other labels or priority: the first id, or a refusal, but no second message."""
-    others: dict[str, Any] = {"labels": {"qp": "other"}, "priority": {"tier": "low", "score": 7}}
+    others: dict[str, Any] = {"labels": OTHER_LABELS, "priority": {"tier": "low", "score": 7}}
     for name, value in others.items():
         exchange = await replay(queue, original, fields={name: value})
         case.require(
@@ -212,9 +236,9 @@ async def relabelled(case: Case, queue: Queue, original: Message) -> None:
         )
 
 
-async def conflicts(case: Case, queue: Queue, original: Message, inner: Any, *, root: str = "") -> None:
-    """A publish with the same key and another body is refused with the code for it."""
-    exchange = await replay(queue, original, {"body": content(original.token, inner)})
+async def conflicts(case: Case, queue: Queue, original: Message, inner: Any, *, root: str = "", **fields: Any) -> None:
+    """A publish with the same key and another body (and other `fields`) is refused with the code for it."""
+    exchange = await replay(queue, original, {**fields, "body": content(original.token, inner)})
     if exchange.ok or exchange.code != wire.IDEMPOTENCY_CONFLICT:
         case.refuse(
             root or case.requirement,

@@ -1,5 +1,6 @@
 """PUB: publishing, what may be left out, and that a body arrives as it was sent."""
 
+import asyncio
 import time
 from typing import Any
 
@@ -7,17 +8,20 @@ from queueproof.contract import wire
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.difference import contrast
 from queueproof.drive.optional import tolerated
+from queueproof.drive.ordering import in_an_hour
 from queueproof.drive.outcomes import UNDOCUMENTED, Blocked, Disturbed, Inconclusive, NotRun
 from queueproof.drive.queue import Delivery, Message, Queue
 from queueproof.evidence.digest import same_json
+
+WAITING = 24  # publishes at once
 
 
 @proves("PUB-1")
 async def test_publish_gives_id_and_state(case: Case) -> None:
     """PUB-1: Publish with `type` and `body` MUST return `data.id` and `data.state`, the latter `pending`.
 
-    With nothing but the two, with everything that the quickstart sends besides, and with types as people write them.
-    The id is the one under which the message is handed out.
+    With nothing but the two, with everything that the quickstart sends besides, and with types as people write them;
+    in a queue ordered by priority, and while two dozen wait. The id is the one under which the message is handed out.
     """
     queue = await case.queue()
     bare: dict[str, Any] = {"priority": None, "labels": None, "correlation_id": None}
@@ -28,7 +32,12 @@ async def test_publish_gives_id_and_state(case: Case) -> None:
         await queue.publish(type="order.new.v2", **bare),
         await queue.publish(type="a", **bare),
     ]
-    for message in messages:
+    others: list[Message] = []
+    if not case.world.thrift:
+        ranked = await case.queue(ordering="priority")
+        others = [await ranked.publish(), *await asyncio.gather(*(ranked.publish() for _ in range(WAITING)))]
+        others.append(await ranked.publish())
+    for message in (*messages, *others):
         state = message.row.get("state", wire.ABSENT)
         case.require(
             state == "pending",
@@ -51,7 +60,8 @@ async def test_publish_gives_id_and_state(case: Case) -> None:
 async def test_labels_and_priority_may_be_left_out(case: Case) -> None:
     """PUB-2: `labels` and `priority` MUST be optional.
 
-    Left out one at a time and together, in a fifo queue and in one ordered by priority; each message is delivered.
+    Left out one at a time and together, in a fifo queue and in one ordered by priority, and where there is a key; each
+    message is delivered.
     """
     left_out: list[dict[str, Any]] = [
         {"labels": None},
@@ -61,6 +71,9 @@ async def test_labels_and_priority_may_be_left_out(case: Case) -> None:
     for ordering in ("fifo", "priority"):
         queue = await case.queue(ordering=ordering)
         messages = [await queue.publish(root="PUB-2", **fields) for fields in left_out]
+        if not case.world.thrift:
+            key = case.world.token()
+            messages.append(await queue.publish(root="PUB-2", idempotency_key=key, **left_out[-1]))
         await queue.take(*messages, root="PUB-2", doing="a message without labels or priority was not delivered")
 
 
@@ -68,7 +81,8 @@ async def test_labels_and_priority_may_be_left_out(case: Case) -> None:
 async def test_idempotency_key_may_be_left_out(case: Case) -> None:
     """PUB-3: `idempotency_key` MUST be optional.
 
-    Three messages without one, two of them with equal bodies: each is a message of its own, and delivered.
+    Three messages without one, two of them with equal bodies: each is a message of its own, and delivered. One without
+    a key in a queue ordered by priority, and where a correlation_id or a delay is taken with a key.
     """
     queue = await case.queue()
     same = case.world.token()
@@ -86,7 +100,21 @@ async def test_idempotency_key_may_be_left_out(case: Case) -> None:
             seen=spell([message.id for message in messages]),
             evidence=[message.publish for message in messages],
         )
-    await queue.take(*messages, root="PUB-3", doing="a message without an idempotency key was not delivered")
+    doing = "a message without an idempotency key was not delivered"
+    await queue.take(*messages, root="PUB-3", doing=doing)
+    if not case.world.dialect.correlation:  # else every message has one
+        await optional_beside(queue, correlation_id=case.world.token())
+    if not case.world.thrift:
+        await optional_beside(queue, delay_until=in_an_hour())
+        ranked = await case.queue(ordering="priority")
+        await ranked.take(await ranked.publish(root="PUB-3", idempotency_key=None), root="PUB-3", doing=doing)
+
+
+async def optional_beside(queue: Queue, **more: Any) -> None:
+    """What is taken along with a key is taken without one as well; which other fields a server takes is not asked."""
+    with tolerated():
+        await queue.publish(root=UNDOCUMENTED, idempotency_key=queue.world.token(), **more)
+        await queue.publish(root="PUB-3", idempotency_key=None, **more)
 
 
 # What a body may be by any reading: an object, of ordinary size and content. These must be taken, and come back as
