@@ -199,10 +199,10 @@ async def test_body_arrives_as_it_was_sent(case: Case) -> None:
 async def test_bodies_of_one_batch_stay_apart(case: Case) -> None:
     """PUB-5: `body` MUST be returned on claim equal as JSON to what was published.
 
-    The same bodies claimed many at a time, and again when they are redelivered.
+    The same bodies claimed many at a time, and again when they are redelivered; half of them where calls are dear.
     """
     queue = await case.lasting_queue()
-    messages = await published(queue)
+    messages = await published(queue, every=2 if case.world.thrift else 1)
     await unchanged(case, queue, messages, batch_size=50)
     await unchanged(case, queue, messages, batch_size=50, again=True)
 
@@ -260,10 +260,10 @@ async def taken(queue: Queue, size: int) -> Message | None:
         return None
 
 
-async def published(queue: Queue) -> list[Message]:
-    """A message for every plain body, and for every odd one that the server takes."""
-    messages = [await queue.publish(body, root="PUB-5") for body in PLAIN_BODIES.values()]
-    for body in ODD_BODIES.values():
+async def published(queue: Queue, *, every: int = 1) -> list[Message]:
+    """A message for every plain body, and for every odd one that the server takes; of each second body, `every` two."""
+    messages = [await queue.publish(body, root="PUB-5") for body in list(PLAIN_BODIES.values())[::every]]
+    for body in list(ODD_BODIES.values())[::every]:
         with tolerated():
             messages.append(await queue.publish(body, root=UNDOCUMENTED))
     return messages
