@@ -1,13 +1,16 @@
 """At most eight requests in flight, urgent ones first, and silence for as long as the server asks."""
 
 import asyncio
+import math
+import time
 from collections.abc import Callable
+from email.utils import formatdate
 
 import pytest
 
 from queueproof.contract.wire import Answer
 from queueproof.drive import limits
-from queueproof.drive.limits import DEFAULT_PAUSE_S, IN_FLIGHT, LONGEST_PAUSE_S, Rate, RequestBudget, read_rate
+from queueproof.drive.limits import DEFAULT_PAUSE_S, IN_FLIGHT, LONGEST_PAUSE_S, Rate, RequestBudget, read_rate, stated
 from queueproof.errors import UsageError
 
 
@@ -344,3 +347,12 @@ class TestRate:
         for _ in range(3):  # of one silence
             budget.learn(limited(429, retry_after="5", **told))
         assert budget.rate == Rate(requests=54, per_s=60)
+
+    def test_a_reset_is_a_moment_of_the_servers_clock(self) -> None:
+        """An hour ahead of ours, as its `Date` shows: the window ends in a minute all the same."""
+        ahead = time.time() + 3600
+        reset, date = str(math.ceil(ahead + 60)), formatdate(ahead, usegmt=True)
+        told = limited(200, x_ratelimit_limit="600", x_ratelimit_remaining="59", x_ratelimit_reset=reset, date=date)
+        reset_s = stated(told, now_s=time.time()).reset_s
+        assert reset_s is not None
+        assert 59 <= reset_s <= 63

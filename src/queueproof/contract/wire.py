@@ -26,6 +26,8 @@ IDEMPOTENCY_CONFLICT: Final = "SCAIQUEUE_IDEMPOTENCY_CONFLICT"
 NO_SUCH_VERB: Final = frozenset({404, 405, 501})
 
 SYSTEM_QUEUES: Final = ("_dead_letter", "_events", "_audit", "_integrity", "_corrections")
+# What a fail's reason may be called: the row's column, and what others call it.
+REASON_FIELDS: Final = ("failure_reason", "reason", "error")
 TIERS: Final = ("critical", "high", "normal", "low", "background")
 
 # Bytes. A claim of a hundred messages of a few kilobytes stays far below; an answer that goes on beyond it is given up.
@@ -179,11 +181,11 @@ def complete(scope: str, message: str, *, response: Any = ABSENT) -> Request:
 
 
 def fail(scope: str, message: str, *, reason: str | None = None) -> Request:
-    """The request field's name is not documented: `failure_reason` is the row's column, `reason` its likely twin.
+    """The request field's name is not documented: it goes by each of `REASON_FIELDS`.
 
     Nor is it said that there has to be a reason: None sends none.
     """
-    return _on_message("fail", scope, message, {} if reason is None else {"failure_reason": reason, "reason": reason})
+    return _on_message("fail", scope, message, {} if reason is None else dict.fromkeys(REASON_FIELDS, reason))
 
 
 def release(scope: str, message: str) -> Request:

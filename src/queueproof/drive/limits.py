@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from queueproof.contract import wire
+from queueproof.drive.skew import date_s
 from queueproof.errors import UsageError
 
 IN_FLIGHT = 8
@@ -289,10 +290,14 @@ class RequestBudget:
 
 
 def stated(answer: wire.Answer, *, now_s: float) -> Stated:
-    """The rate-limit state that the answer tells; `now_s`: Unix time, for a reset that is a moment."""
+    """The rate-limit state that the answer tells; `now_s`: Unix time, for a reset that is a moment.
+
+    Such a moment is of the server's clock, as its `Date` header is, however far that is from ours.
+    """
     reset = _number(answer, "reset")
     if reset is not None and reset > EPOCH_FROM:
-        reset -= now_s
+        server_s = date_s(answer)
+        reset -= now_s if server_s is None else server_s
     return Stated(limit=_number(answer, "limit"), remaining=_number(answer, "remaining"), reset_s=reset)
 
 

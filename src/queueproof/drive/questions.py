@@ -288,7 +288,7 @@ async def reason_of_fail(case: Case, seen: Seen) -> None:
     """Under which name a fail's reason is kept."""
     queue = await queue_with(case, shown="max_retries", max_retries=10)
     kept = []
-    for name in ("failure_reason", "reason"):
+    for name in wire.REASON_FIELDS:
         message = await queue.publish()
         held = await queue.take_one(message, timeout_s=HOLD_S)
         path = f"{wire.message_path(queue.scope, held.id)}/fail"
@@ -297,7 +297,7 @@ async def reason_of_fail(case: Case, seen: Seen) -> None:
         exchange = await ask(case, request)
         row = await queue.read(message) if exchange.ok else {}
         kept += [name] if row.get("failure_reason") == "queueproof looks" else []
-    seen["fail takes its reason as"] = " or ".join(kept) or "neither failure_reason nor reason"
+    seen["fail takes its reason as"] = " or ".join(kept) or f"none of {', '.join(wire.REASON_FIELDS)}"
 
 
 @observes("Q7", "extend counts from")

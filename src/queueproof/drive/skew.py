@@ -33,7 +33,7 @@ class Skew:
 
     def note(self, answer: wire.Answer | None, inv_ns: int, ret_ns: int) -> None:
         """Takes in one answer; the times of its call in ns of this machine's monotonic clock."""
-        said_s = _date_s(answer)
+        said_s = date_s(answer)
         if said_s is None:
             return
         self._last = (
@@ -81,7 +81,8 @@ def clock_skew_s(answers: Iterable[tuple[wire.Answer | None, int, int]]) -> tupl
     return skew.bounds
 
 
-def _date_s(answer: wire.Answer | None) -> float | None:
+def date_s(answer: wire.Answer | None) -> float | None:
+    """The Unix time that the answer's `Date` header names; None where it names none."""
     text = answer.headers.get("date", "") if answer else ""
     try:
         return parsedate_to_datetime(text).timestamp()
