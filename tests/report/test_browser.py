@@ -91,9 +91,12 @@ class Tab:
         return self.messages == [] and self.requests == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def context_for() -> Iterator[Callable[..., Any]]:
-    """The browser's profile with these options, made when it is first asked for."""
+    """The browser's profile with these options, made when it is first asked for.
+
+    No longer than this module's: while it lives, playwright's event loop runs, and `asyncio.run` cannot.
+    """
     with playwright.sync_playwright() as driver:
         chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         made: dict[str, Any] = {}
@@ -176,10 +179,9 @@ def test_a_card_folds_by_click_and_by_key(opened: Callable[..., Tab]) -> None:
 
 def test_a_deep_link_opens_what_it_names(opened: Callable[..., Tab]) -> None:
     page = opened("failing", "#ENV-4").page
-    assert page.locator("#ENV-4 > details").evaluate("e => e.open")
-    assert page.locator("#ENV-4").evaluate(
-        "e => { const b = e.getBoundingClientRect(); return b.top >= -1 && b.top < 900 }"
-    )
+    playwright.expect(page.locator("#ENV-4 > details")).to_have_attribute("open", "")
+    in_sight = "top => top >= -1 && top < 900"
+    page.wait_for_function(f"() => ({in_sight})(document.getElementById('ENV-4').getBoundingClientRect().top)")
 
 
 def test_a_timeline_is_seen_and_its_bars_lead_to_their_exchanges(opened: Callable[..., Tab]) -> None:
@@ -190,15 +192,17 @@ def test_a_timeline_is_seen_and_its_bars_lead_to_their_exchanges(opened: Callabl
     link = timeline.locator("a").last
     assert "complete" in link.locator("title").first.text_content()
     link.locator("rect").first.click()
+    page.wait_for_function("location.hash")
     target = page.evaluate("decodeURIComponent(location.hash.slice(1))")
     exchange = page.locator(f"[id='{target}']")
-    assert exchange.evaluate("e => e.open") and exchange.locator(".messages").is_visible()
+    playwright.expect(exchange).to_have_attribute("open", "")
+    playwright.expect(exchange.locator(".messages")).to_be_visible()
 
 
 def test_a_command_is_copied(opened: Callable[..., Tab]) -> None:
     page = opened("failing", permissions=["clipboard-read", "clipboard-write"]).page
     page.locator(".broken button.copy").first.click()
-    assert "--requirement CLAIM-6" in page.evaluate("navigator.clipboard.readText()")
+    page.wait_for_function("async () => (await navigator.clipboard.readText()).includes('--requirement CLAIM-6')")
 
 
 @pytest.mark.parametrize("name", KINDS)
