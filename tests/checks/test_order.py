@@ -203,7 +203,7 @@ def test_positions_within_one_answer_are_a_note() -> None:
 
 def test_a_better_rank_goes_first_though_it_came_later() -> None:
     story = two(500, 400)
-    story.claim(1, 1.1, ["a"])
+    story.claim(1.5, 1.6, ["a"])
     story.claim(2, 2.1, ["b"])
     (finding,) = check_order(story.history(), {"tasks": "priority"})
     assert finding.requirement == "ORD-3"
@@ -213,7 +213,7 @@ def test_a_better_rank_goes_first_though_it_came_later() -> None:
 
 def test_a_better_tier_is_a_should() -> None:
     story = two(2500, 400)
-    story.claim(1, 1.1, ["a"])
+    story.claim(1.5, 1.6, ["a"])
     story.claim(2, 2.1, ["b"])
     assert judged(story, "priority") == ["ORD-4"]
 
@@ -222,9 +222,16 @@ def test_an_earlier_deadline_goes_first() -> None:
     story = Story()
     story.publish("a", 0, 0.1, rank=2000, untimed=True)
     story.publish("b", 0.2, 0.3, rank=1000, untimed=True)
-    story.claim(1, 1.1, ["a"])
+    story.claim(1.5, 1.6, ["a"])
     story.claim(2, 2.1, ["b"])
     assert judged(story, "deadline") == ["ORD-2"]
+
+
+def test_a_rank_published_a_moment_before_may_not_be_in_sight() -> None:
+    story = two(500, 400)
+    story.claim(1.2, 1.25, ["a"])  # 0.9 s after the publish of "b" was answered
+    story.claim(2, 2.1, ["b"])
+    assert judged(story, "priority") == []
 
 
 def test_equal_ranks_have_no_order() -> None:

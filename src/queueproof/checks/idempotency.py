@@ -13,11 +13,9 @@ from queueproof.checks.facts import FOREVER, HAPPENED, Facts, facts_of
 from queueproof.checks.finding import Finding
 from queueproof.checks.telling import ALL_RECORDED, LOOKED_AT, Row, names, second, tell
 from queueproof.evidence.history import History
+from queueproof.evidence.margins import KEY_LIFETIME_NS
 
 CHECK = "idempotency"
-
-# The shortest window of deduplication known among queue services is minutes; half of one is within all of them.
-KEY_LIFETIME_NS = 60_000_000_000
 
 CONFLICT = "SCAIQUEUE_IDEMPOTENCY_CONFLICT"
 KEYS_LIVE = f"a key is remembered for at least {KEY_LIFETIME_NS // 1_000_000_000} s while its message is not ended"

@@ -2,7 +2,7 @@
 
 Under fifo, b overtakes a if a's publish was answered before b's was invoked, and a's first claim was invoked only after
 the claim C that returned b had come back. Under priority and deadline a must have a smaller rank instead, and be
-published before C was invoked.
+published SIGHT_NS before C was invoked (an index of ranks may trail).
 
 That a was waiting has to be certain. A claim whose answer was lost may have held it and given it back uncounted (a
 server may undo what it could not deliver), so an unknown claim of the queue invoked before C came back turns the
@@ -19,7 +19,7 @@ from queueproof.checks.facts import FOREVER, Facts, facts_of
 from queueproof.checks.finding import Finding
 from queueproof.checks.telling import ALL_RECORDED, LOOKED_AT, Row, names, second, tell
 from queueproof.evidence.history import History
-from queueproof.evidence.margins import FIFO_GATE_NS, FRESH_NS
+from queueproof.evidence.margins import FIFO_GATE_NS, FRESH_NS, SIGHT_NS
 
 CHECK = "order"
 Ordering = Literal["fifo", "priority", "deadline"]
@@ -188,7 +188,7 @@ def _ranked(waiting: pl.DataFrame, claimed: pl.DataFrame, ordering: str) -> pl.D
     ranks = pl.concat([waiting["rank"], claimed["rank"]]).unique().sort()
     dense = pl.DataFrame({"rank": ranks}).with_row_index("place")
     waiting = waiting.join(dense, on="rank", how="left", maintain_order="left")
-    claimed = claimed.join(dense, on="rank", how="left").with_columns(at=pl.col("inv"))
+    claimed = claimed.join(dense, on="rank", how="left").with_columns(at=pl.col("inv") - SIGHT_NS)
     found = []
     for bit in range(max(1, (len(ranks) - 1).bit_length())):
         node, half = (pl.col("place") // (2 << bit)).alias("node"), (pl.col("place") // (1 << bit)) % 2

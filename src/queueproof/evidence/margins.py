@@ -12,6 +12,11 @@ CLOCK_STEP_NS = 2_000_000
 FIFO_GATE_NS = 5_000_000
 # A server may raise messages that have waited (priority_aging, its formula is unknown): only fresh ones are compared.
 FRESH_NS = 5_000_000_000
+# So late after its publish was answered a message may be seen by claims that go by rank (an index that trails).
+SIGHT_NS = 1_000_000_000
+# How long an idempotency key is kept is promised nowhere. The shortest window that a queue service is known to take is
+# 20 s (Azure Service Bus, duplicate detection): what comes later than this proves nothing.
+KEY_LIFETIME_NS = 15_000_000_000
 
 
 def certain_hold_ns(timeout_ns: int) -> int:
