@@ -13,10 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fixtures.pocket import Pocket, running
 
+from queueproof.drive.case import Case
 from queueproof.drive.client import Client
 from queueproof.drive.limits import RequestBudget
 from queueproof.drive.recorder import Recorder
+from queueproof.drive.world import World
+from queueproof.evidence.created import Ledger
 from queueproof.evidence.operation import Invoke, Record, Return
 
 Say = bytes | Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -143,3 +147,14 @@ def self_signed(folder: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     return context
+
+
+@asynccontextmanager
+async def case_on(server: Pocket, notes: Notes) -> AsyncIterator[Case]:
+    """A case against that server."""
+    async with running(server) as url:
+        client = Client(url, server.keys["all"], recorder=Recorder(notes), budget=RequestBudget(), run="testrun0")
+        try:
+            yield Case(World(run="testrun0", client=client, ledger=Ledger()), "VIS-1", "test_x.py::test_x")
+        finally:
+            await client.close()

@@ -73,6 +73,7 @@ async def test_the_four_results(say: Say, result: Result, why: str) -> None:
     [
         (http(error("VALIDATION_ERROR"), status=422), True),
         (http(error(wire.QUEUE_FULL), status=429), True),
+        (http(error(wire.QUEUE_PAUSED), status=429), True),
         (http(error("X"), status=503), False),
         (OK, False),
         (reset, False),
@@ -81,6 +82,14 @@ async def test_the_four_results(say: Say, result: Result, why: str) -> None:
 async def test_what_is_a_refusal(say: Say, refused: bool) -> None:
     async with scripted(say) as server, client_of(server.url) as (client, _):
         assert (await client.send(REQUEST)).refused is refused
+
+
+@pytest.mark.parametrize(
+    ("code", "limits"),
+    [(wire.QUEUE_FULL, False), (wire.SCOPE_PAUSED, False), ("RATE_LIMITED", True), ("SCAIQUEUE_RATE_LIMITED", True)],
+)
+def test_a_429_that_tells_of_a_queue_limits_no_rate(code: str, limits: bool) -> None:
+    assert wire.Answer(status=429, document=error(code)).limits_rate is limits
 
 
 @pytest.mark.parametrize(("result", "code"), [(Result.REJECTED, "RATE_LIMITED"), (Result.NOT_SENT, "")])
@@ -106,6 +115,16 @@ async def test_no_answer_in_time_is_unknown_and_says_how_long_was_waited() -> No
         exchange = await client.send(REQUEST)
     assert exchange.result is Result.UNKNOWN
     assert exchange.why == "no answer within 0.05 s"
+
+
+async def test_cookies_are_not_kept() -> None:
+    """A session's cookie would stand in for a key; and each path's own, one for every message, cost more and more."""
+    answer = OK.replace(b"\r\n\r\n", b"\r\nSet-Cookie: session=1; Path=/\r\nSet-Cookie: here=2\r\n\r\n", 1)
+    async with scripted(answer) as server, client_of(server.url) as (client, _):
+        for _ in range(2):
+            assert (await client.send(REQUEST)).ok
+    assert len(server.requests) == 2
+    assert not any("cookie" in headers for _, headers, _ in server.requests)
 
 
 async def test_a_huge_answer_is_given_up_and_its_beginning_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from queueproof.contract.wire import Answer
 from queueproof.drive import limits
-from queueproof.drive.limits import DEFAULT_PAUSE_S, IN_FLIGHT, LONGEST_PAUSE_S, Rate, RequestBudget, read_rate, stated
+from queueproof.drive.limits import DEFAULT_PAUSE_S, LONGEST_PAUSE_S, Rate, RequestBudget, read_rate, stated
+from queueproof.drive.width import LEAST
 from queueproof.errors import UsageError
 
 
@@ -71,7 +72,7 @@ class TestPlaces:
             async with budget.slot():
                 inside += 1
                 most = max(most, inside)
-                if inside == IN_FLIGHT:
+                if inside == LEAST:
                     enough.set()
                 await leave.wait()
                 inside -= 1
@@ -80,7 +81,7 @@ class TestPlaces:
         await enough.wait()
         leave.set()
         await asyncio.gather(*calls)
-        assert (most, inside) == (IN_FLIGHT, 0)
+        assert (most, inside) == (LEAST, 0)
 
     async def test_urgent_calls_go_before_what_waits(self) -> None:
         budget = RequestBudget(1)
@@ -339,6 +340,15 @@ class TestRate:
         budget = RequestBudget()
         budget.learn(limited(200, x_ratelimit_limit=value, x_ratelimit_remaining="59"))
         assert budget.rate is None
+
+    def test_refusals_that_come_whatever_the_rate_do_not_stop_the_run(self, clock: Clock) -> None:
+        budget = RequestBudget()
+        told = {"x_ratelimit_limit": "60", "x_ratelimit_reset": "60"}
+        budget.learn(limited(200, **told))
+        for _ in range(40):
+            budget.learn(limited(429, retry_after="1", **told))
+            clock.now += 2.0
+        assert budget.rate == Rate(requests=15, per_s=60)
 
     def test_a_refusal_in_spite_of_it_makes_it_slower(self, clock: Clock) -> None:
         budget = RequestBudget()

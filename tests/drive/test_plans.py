@@ -93,9 +93,9 @@ class TestShrinking:
 
 def answered(result: Result, status: int, message: str = "") -> Exchange:
     """A call's end; with status 0 without an answer."""
-    answer = SimpleNamespace(status=status, data={"id": message}, code="") if status else None
+    answer = wire.Answer(status=status, document={"data": {"id": message}}) if status else None
     request = wire.publish("s", "q", {})
-    return Exchange(op=9, request=request, result=result, answer=answer, inv_ns=5 * S, ret_ns=6 * S)  # type: ignore[arg-type]
+    return Exchange(op=9, request=request, result=result, answer=answer, inv_ns=5 * S, ret_ns=6 * S)
 
 
 async def again(book: Book, verb: str, end: Exchange) -> None:

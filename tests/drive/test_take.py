@@ -1,36 +1,17 @@
 """Waiting for a message ends: by its coming, by a verdict, or because nothing at all can be seen."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
-from drive_server import Notes
-from fixtures.pocket import Ask, Message, Pocket, Refusal, running
+from drive_server import Notes, case_on
+from fixtures.pocket import Ask, Message, Pocket, Refusal
 from fixtures.pocket.http import Reply, Request
 from fixtures.pocket.model import Queue as PocketQueue
 
 from queueproof.contract import wire
 from queueproof.drive import holding
 from queueproof.drive import queue as queue_module
-from queueproof.drive.case import Case
-from queueproof.drive.client import Client
-from queueproof.drive.limits import RequestBudget
 from queueproof.drive.outcomes import Blocked, Disturbed, Inconclusive, NotSupported, Violation
-from queueproof.drive.recorder import Recorder
-from queueproof.drive.world import World
-from queueproof.evidence.created import Ledger
-
-
-@asynccontextmanager
-async def case_on(server: Pocket, notes: Notes) -> AsyncIterator[Case]:
-    """A case against that server."""
-    async with running(server) as url:
-        client = Client(url, server.keys["all"], recorder=Recorder(notes), budget=RequestBudget(), run="testrun0")
-        try:
-            yield Case(World(run="testrun0", client=client, ledger=Ledger()), "VIS-1", "test_x.py::test_x")
-        finally:
-            await client.close()
 
 
 class Pouring(Pocket):
@@ -153,6 +134,33 @@ async def test_what_no_limit_of_held_messages_explains_is_lost(
 async def test_a_limit_is_seen_where_the_held_ones_lapse_and_come_first_again(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotSupported, match="no more than 3"):
         await fourth_of(Full(), monkeypatch, timeout_s=1)
+
+
+async def test_a_limit_is_seen_whenever_its_holds_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of them ends when the others have been taken anew: it is, too, before anything is judged."""
+    monkeypatch.setattr(holding, "LOOK_S", 1.0)
+    monkeypatch.setattr(queue_module, "EMPTY_IN_A_ROW", 1)
+    async with case_on(Full(), Notes()) as case:
+        case.world.slack_s = 0.2
+        queue = await case.queue()
+        messages = await queue.publish_many(4)
+        for message, timeout_s in zip(messages, (2.3, 0.9, 0.9), strict=False):
+            await queue.take_one(message, timeout_s=timeout_s)
+        with pytest.raises(NotSupported, match="no more than 3"):
+            await queue.take_one(messages[3], timeout_s=60, within_s=0.0)
+
+
+async def test_what_lapses_while_it_is_looked_at_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holding, "LOOK_S", 0)
+    monkeypatch.setattr(holding, "surely_held", lambda queue: list(queue.latest.values()))
+    monkeypatch.setattr(queue_module, "EMPTY_IN_A_ROW", 1)
+    async with case_on(Full(), Notes()) as case:
+        case.world.slack_s = 0.2
+        queue = await case.queue()
+        messages = await queue.publish_many(4)
+        await queue.take(*messages[:3], timeout_s=0.15)
+        with pytest.raises(Disturbed, match="a hold may have lapsed"):
+            await holding.limited(queue, messages[3])
 
 
 async def test_what_is_lost_behind_short_holds_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:

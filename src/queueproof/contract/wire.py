@@ -22,8 +22,11 @@ SCOPE_PAUSED: Final = "SCAIQUEUE_SCOPE_PAUSED"
 QUEUE_PAUSED: Final = "SCAIQUEUE_QUEUE_PAUSED"
 QUEUE_FULL: Final = "SCAIQUEUE_QUEUE_FULL"
 IDEMPOTENCY_CONFLICT: Final = "SCAIQUEUE_IDEMPOTENCY_CONFLICT"
+MODULE_CODES: Final = frozenset({SCOPE_PAUSED, QUEUE_PAUSED, QUEUE_FULL, IDEMPOTENCY_CONFLICT})
 # No route at such a path, or none for such a method: nothing happened there.
 NO_SUCH_VERB: Final = frozenset({404, 405, 501})
+# "Come later" answers: they say nothing about the request.
+UNAVAILABLE: Final = frozenset({502, 503, 504, 408, 429})
 
 SYSTEM_QUEUES: Final = ("_dead_letter", "_events", "_audit", "_integrity", "_corrections")
 # What a fail's reason may be called: the row's column, and what others call it.
@@ -92,6 +95,11 @@ class Answer:
     def code(self) -> str:
         code = self.error.get("code")
         return code if isinstance(code, str) else ""
+
+    @property
+    def limits_rate(self) -> bool:
+        """Whether it asks for fewer requests; a queue that is full or paused may be told by 429 as well."""
+        return self.status == 429 and self.code not in MODULE_CODES
 
     @property
     def request_id(self) -> str:
@@ -194,6 +202,11 @@ def release(scope: str, message: str) -> Request:
 
 def extend(scope: str, message: str, *, visibility_timeout_s: float) -> Request:
     return _on_message("extend", scope, message, {"visibility_timeout_s": visibility_timeout_s})
+
+
+def no_such_verb(scope: str, message: str) -> Request:
+    """What no server of this API knows: how it answers a path that there is not."""
+    return _on_message("queueproof-no-such-verb", scope, message, {})
 
 
 def _on_message(verb: str, scope: str, message: str, body: Mapping[str, Any]) -> Request:

@@ -71,13 +71,15 @@ async def handed_out(queue: Queue, control: Message) -> list[tuple[dict[str, Any
     """All that claims hand out until `control`, the queue's last message, comes: each item with its claim.
 
     Unlike Queue.claim it passes no judgement on items that were never acknowledged. The control's absence ends the
-    case, as one of liveness.
+    case, as one of liveness; not before what was handed out has been completed, since how many messages may be held at
+    once is not documented.
     """
     case = queue.case
     found: list[tuple[dict[str, Any], Exchange]] = []
     size = min(BATCH, case.world.dialect.batch_max)
     request = wire.claim(queue.scope, queue.id, batch_size=size, visibility_timeout_s=HOLD_S)
     end = time.monotonic() + case.world.bound_s
+    ended = 0  # so many of `found` have been completed
     while not any(wire.identity(item) == control.id for item, _ in found):
         late = time.monotonic() > end
         exchange = await case.send(request, urgent=True, fields={"timeout_s": HOLD_S, "limit": size})
@@ -86,7 +88,12 @@ async def handed_out(queue: Queue, control: Message) -> list[tuple[dict[str, Any
         rows = wire.rows(exchange.data) if exchange.ok else None
         items = [item for item in rows or [] if isinstance(item, dict)]
         found += [(item, exchange) for item in items]
-        if late and not items:
+        if late and not items and ended < len(found):
+            for item, _ in found[ended:]:
+                await case.send(wire.complete(queue.scope, wire.identity(item)))
+            ended = len(found)
+            end = time.monotonic() + case.world.bound_s
+        elif late and not items:
             case.refuse(
                 "CLAIM-1",
                 "an acknowledged message was not delivered",

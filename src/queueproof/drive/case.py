@@ -14,6 +14,7 @@ from queueproof.drive.client import Exchange
 from queueproof.drive.outcomes import Blocked, Disturbed, Inconclusive, NotRun, NotSupported, Violation
 from queueproof.drive.queue import UNAVAILABLE, Queue
 from queueproof.drive.world import World
+from queueproof.evidence.margins import KEY_LIFETIME_NS
 from queueproof.evidence.operation import Result
 
 Function = TypeVar("Function", bound=Callable[..., Awaitable[None]])
@@ -24,6 +25,12 @@ FIRST_PAUSE_S = 0.15
 # Platform codes that say nothing about the request (docs/contract.md, section 2.6).
 QUOTA = frozenset({"QUOTA_EXCEEDED", "BUDGET_EXCEEDED"})
 
+# So many scopes or queues may be more than a server takes; how many it has to take is promised nowhere.
+MANY = 16
+# Cases that move at the same time may fill a new scope before one of them finds a place there.
+SUCCESSORS = 40
+# What a server that forgot a key would break.
+OF_KEYS = frozenset({"IDEM-1", "IDEM-2", "IDEM-3", "IDEM-7", "IDEM-8"})
 # More deliveries than any case needs, and well inside the 0 to 100 that a sibling product allows.
 LASTING_RETRIES = 50
 
@@ -64,6 +71,8 @@ class Case:
     ) -> None:
         """Ends the case as violated unless the condition holds."""
         if not condition:
+            if not liveness:
+                self._remembered(self.requirement, evidence)
             raise Violation(
                 summary,
                 expected=expected,
@@ -86,12 +95,24 @@ class Case:
     ) -> NoReturn:
         """Ends the case because the promise `root` was not kept: violated if the case is about it, else blocked.
 
-        `liveness`: something did not come (yet), which by itself proves nothing about the root.
+        `liveness`: something did not come (yet), which by itself proves nothing about the root. What a key is accused
+        of has to have come while it was surely remembered.
         """
+        if not liveness:
+            self._remembered(root, evidence)
         operations = _operations(evidence)
         if root == self.requirement:
             raise Violation(summary, expected=expected, seen=seen, proof=proof, evidence=operations, liveness=liveness)
         raise Blocked(root, summary, expected=expected, seen=seen, proof=proof, evidence=operations, liveness=liveness)
+
+    def _remembered(self, root: str, evidence: Sequence[int | Exchange]) -> None:
+        """Ends the case as disturbed where a key may have been forgotten for its age by the last of these calls."""
+        if root not in OF_KEYS:
+            return
+        calls = [call for call in evidence if isinstance(call, Exchange)]
+        publishes = [call.inv_ns for call in calls if call.request.verb == "publish"]
+        if publishes and max(call.ret_ns for call in calls) - min(publishes) > KEY_LIFETIME_NS:
+            raise Disturbed("it took so long that a key may have been forgotten meanwhile")
 
     def permitted(self, exchange: Exchange) -> None:
         """Ends the case as not run where the key lacks a right, or as inconclusive where a quota of its is used up."""
@@ -169,7 +190,7 @@ class Case:
             self.world.client.retried += 1
             await asyncio.sleep(FIRST_PAUSE_S * 2**attempt)
         assert exchange is not None
-        if exchange.status in UNAVAILABLE:
+        if exchange.status in UNAVAILABLE and not exchange.refused:
             raise Inconclusive(f"{doing}: answered {exchange.told()} each of {TRIES} times", evidence=(exchange.op,))
         self.permitted(exchange)
         if exchange.result is Result.REJECTED or refusals == TRIES:
@@ -226,7 +247,13 @@ class Case:
             self.world.ledger.intend(slug)
             return wire.create_scope(slug, f"queueproof {self.world.run} {self.requirement}")
 
-        exchange = await self.persist(request, "SCOPE-1", "creating a scope")
+        try:
+            exchange = await self.persist(request, "SCOPE-1", "creating a scope")
+        except (Violation, Blocked) as end:
+            made = sum(bool(created.id) for created in self.world.ledger.scopes.values())
+            if made < MANY or not self.exchanges[-1].refused:
+                raise
+            raise Inconclusive(f"the server takes no more than {made} scopes: {self.exchanges[-1].told()}") from end
         scope = wire.identity(exchange.data)
         if not scope:
             self.refuse(
@@ -240,22 +267,13 @@ class Case:
         return scope
 
     async def queue(self, *, scope: str = "", root: str = "QUEUE-1", **fields: Any) -> Queue:
-        """A new queue (the quickstart's own shape, changed by `fields`; None leaves a field out)."""
+        """A new queue (the quickstart's own shape, changed by `fields`; None leaves a field out).
+
+        Where the scope that the cases share takes no more queues, it gets a successor.
+        """
         home = scope or await self.scope()
-        needed = {"max_depth": 0} if "max_depth" in self.world.dialect.queue_fields_needed else {}
-        chosen = {**QUICKSTART_QUEUE, **needed, **fields}
-        slug = ""
-
-        def request() -> wire.Request:
-            nonlocal slug
-            slug = self.world.slug(self.requirement)
-            named = {"slug": slug, "display_name": f"queueproof {self.requirement}", **chosen}
-            return wire.create_queue(home, {name: value for name, value in named.items() if value is not None})
-
-        def blame(exchange: Exchange) -> str:
-            return "SCOPE-1" if exchange.status == 404 else ""  # the id that the scope's creation gave leads nowhere
-
-        exchange = await self.persist(request, root, f"creating a queue with {spell(chosen)}", blame=blame)
+        chosen = self._chosen(fields)
+        home, exchange = await self._placed(home, root, fields, moves=not scope)
         found = wire.identity(exchange.data)
         if not found:
             self.refuse(
@@ -267,6 +285,58 @@ class Case:
             )
         self.world.ledger.queue(home, found)
         return Queue(self, home, found, chosen, exchange)
+
+    async def _placed(self, home: str, root: str, fields: Mapping[str, Any], *, moves: bool) -> tuple[str, Exchange]:
+        """A queue's creation and its scope: `home`, or, where that is full and it `moves`, one of its successors."""
+        full = ""
+        for _ in range(SUCCESSORS if moves else 1):
+            try:
+                return home, await self._queue_in(home, root, fields)
+            except (Violation, Blocked, Inconclusive):
+                if not await self._is_full(home):
+                    raise
+            full = self.exchanges[-1].told()
+            home = await self._successor(home) if moves else ""
+            if not home:
+                break
+        raise Inconclusive(f"the server takes no more than {len(self.world.queues)} queues: {full}")
+
+    async def _queue_in(self, home: str, root: str, fields: Mapping[str, Any]) -> Exchange:
+        def request() -> wire.Request:
+            return wire.create_queue(home, self.queue_form(**fields))
+
+        def blame(exchange: Exchange) -> str:
+            return "SCOPE-1" if exchange.status == 404 else ""  # the id that the scope's creation gave leads nowhere
+
+        return await self.persist(request, root, f"creating a queue with {spell(self._chosen(fields))}", blame=blame)
+
+    async def _is_full(self, home: str) -> bool:
+        """Whether, with many queues there, the plainest one more is refused: then a refusal is not about its form."""
+        if len(self.world.queues) < MANY:
+            return False
+        plain = await self.send(wire.create_queue(home, self.queue_form()))
+        if plain.ok and wire.identity(plain.data):
+            self.world.ledger.queue(home, wire.identity(plain.data))
+        return plain.result is Result.REJECTED and plain.status not in {401, 403, 404, *UNAVAILABLE}
+
+    async def _successor(self, home: str) -> str:
+        """The scope that cases share after this one, which takes no more queues; "" when a new one takes none."""
+        async with self.world.lock:
+            if self.world.scope == home:
+                scope = await self.own_scope("cases")
+                if await self._is_full(scope):
+                    return ""
+                self.world.scope = scope
+            return self.world.scope
+
+    def queue_form(self, **fields: Any) -> dict[str, Any]:
+        """A queue's creation: the quickstart's members under a new slug, changed by `fields` as in `queue`."""
+        named = {"slug": self.world.slug(self.requirement), "display_name": f"queueproof {self.requirement}"}
+        return {name: value for name, value in (named | self._chosen(fields)).items() if value is not None}
+
+    def _chosen(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        needed = {"max_depth": 0} if "max_depth" in self.world.dialect.queue_fields_needed else {}
+        return {**QUICKSTART_QUEUE, **needed, **fields}
 
     async def lasting_queue(self, **fields: Any) -> Queue:
         """A queue whose messages may lapse often before they are dead-lettered, where a server lets that be said."""

@@ -14,11 +14,12 @@ import httpx
 
 from queueproof import __version__
 from queueproof.contract import wire
+from queueproof.contract.skew import Skew
 from queueproof.drive.limits import RequestBudget
 from queueproof.drive.losing import NotConnectedError, status_alone
 from queueproof.drive.recorder import Recorder
 from queueproof.drive.silence import Silence
-from queueproof.drive.skew import Skew
+from queueproof.drive.transport import Transport
 from queueproof.evidence.digest import digest
 from queueproof.evidence.operation import Invoke, Item, Result
 
@@ -30,6 +31,8 @@ ONCE_SILENT_S = 1.0  # of a server that answers nothing any more
 LONGEST_RATE_LIMIT_S = 75.0
 LIMITED_TRIES = 5  # of a call whose answer is to be lost
 
+# No cookie is kept: a session would stand in for a key. The encodings are those that httpx reads by itself.
+_ACCEPTED = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate", "Connection": "keep-alive"}
 # Of an answer that was given up so much is kept to recognise it by, and a length that a server states may have so many
 # digits before it is no length.
 _BEGUN = 4_096
@@ -68,7 +71,12 @@ class Exchange:
     @property
     def refused(self) -> bool:
         """Whether an answer says no to this very request: no rate limit, and no silence."""
-        return self.result is Result.REJECTED and (self.status != 429 or self.code == wire.QUEUE_FULL)
+        return self.result is Result.REJECTED and not (self.answer is not None and self.answer.limits_rate)
+
+    @property
+    def faulty(self) -> bool:
+        """Whether a fault of the server's own answered, and none that is said to pass."""
+        return self.answer is not None and self.status >= 500 and self.status not in wire.UNAVAILABLE | {501}
 
     @property
     def unsupported(self) -> bool:
@@ -127,18 +135,12 @@ class Client:
         self._run = run
         self._read_timeout_s = read_timeout_s
         self._verify = verify
-        limits = httpx.Limits(max_connections=48, max_keepalive_connections=16, keepalive_expiry=4.0)
-        self._http = httpx.AsyncClient(
-            base_url=url,
-            verify=verify,
-            limits=limits,
-            trust_env=False,
-            timeout=self._timeout(),
-            headers={"Accept": "application/json"},
-        )
+        self._origin = httpx.URL(url)
+        self._prefix = self._origin.raw_path.rstrip(b"/")
+        self._transport = Transport(url, verify=verify, most=48, idle=16, idle_s=4.0)
 
     async def close(self) -> None:
-        await self._http.aclose()
+        await self._transport.aclose()
 
     async def send(
         self,
@@ -153,7 +155,7 @@ class Client:
     ) -> Exchange:
         """One call; a 429 is waited out and tried again. Never raises for what a server or network does.
 
-        A full queue may be a 429 as well (its status is not documented): that is an answer, and not waited out.
+        A queue that is full or paused may be a 429 as well (their status is not documented): that is not waited out.
 
         `key`: another key than the client's own; `authorization`: a whole header instead ("" sends none).
         `urgent` goes before what waits for a place, `burst` beside it (for a few calls that must overlap).
@@ -169,7 +171,7 @@ class Client:
             async with self.budget.slot(urgent=urgent, burst=burst, lends=request.verb == "claim"):
                 exchange = await self._once(request, headers, case, attempt, fields or {})
             self.granted |= {request.verb} if own and exchange.ok else set()
-            if exchange.status != 429 or exchange.code == wire.QUEUE_FULL or time.monotonic() > give_up:
+            if exchange.answer is None or not exchange.answer.limits_rate or time.monotonic() > give_up:
                 return exchange
             if self.patience_s is not None and self.budget.silence_s > self.patience_s:
                 return exchange
@@ -185,7 +187,7 @@ class Client:
         attempt = 1
         while True:
             exchange = await self._lose_once(request, case, attempt, fields or {})
-            if exchange.answer is None or exchange.status != 429 or attempt == LIMITED_TRIES:
+            if exchange.answer is None or not exchange.answer.limits_rate or attempt == LIMITED_TRIES:
                 return exchange
             self.budget.learn(exchange.answer)
             attempt += 1
@@ -193,7 +195,7 @@ class Client:
     async def _lose_once(self, request: wire.Request, case: str, attempt: int, fields: Mapping[str, Any]) -> Exchange:
         invoke = self._invoked(request, case, attempt, fields)
         headers = self._headers(request, case, f"Bearer {self.key}")
-        outgoing = self._http.build_request(request.method, request.path, content=request.body, headers=headers)
+        outgoing = self._outgoing(request, headers)
         result, why, answer = Result.UNKNOWN, "the connection was cut before the answer was read", None
         try:
             async with self.budget.slot(urgent=True), asyncio.timeout(CONNECT_TIMEOUT_S + self._read_timeout_s):
@@ -281,6 +283,8 @@ class Client:
             self.headers = self.headers or answer.headers
             self.worked |= {request.verb} if result is Result.OK else set()
             self.round_trips_ns.append(back.at_ns - invoke.at_ns)
+            if request.verb != "claim":
+                self.budget.took((back.at_ns - invoke.at_ns) / 1e9)
         return Exchange(
             op=invoke.op,
             request=request,
@@ -291,15 +295,21 @@ class Client:
             why=why,
         )
 
-    def _timeout(self) -> httpx.Timeout:
+    def _timeouts(self) -> dict[str, float]:
         if self.silence.word:
-            return httpx.Timeout(ONCE_SILENT_S, pool=None)
-        return httpx.Timeout(self._read_timeout_s, connect=CONNECT_TIMEOUT_S, pool=None)
+            return {"connect": ONCE_SILENT_S, "read": ONCE_SILENT_S}
+        return {"connect": CONNECT_TIMEOUT_S, "read": self._read_timeout_s}
 
-    async def _exchange(self, request: wire.Request, headers: dict[str, str]) -> wire.Answer:
-        timeout = self._timeout()
-        sent = self._http.stream(request.method, request.path, content=request.body, headers=headers, timeout=timeout)
-        async with sent as response:
+    def _outgoing(self, request: wire.Request, headers: Mapping[str, str]) -> httpx.Request:
+        sent = {"timeout": self._timeouts(), "target": self._prefix + request.path.encode()}
+        headers = {**_ACCEPTED, **headers}
+        return httpx.Request(request.method, self._origin, headers=headers, content=request.body, extensions=sent)
+
+    async def _exchange(self, request: wire.Request, headers: Mapping[str, str]) -> wire.Answer:
+        outgoing = self._outgoing(request, headers)
+        response = await self._transport.handle_async_request(outgoing)
+        response.request = outgoing
+        try:
             parts: list[bytes] = []
             size = 0
             async for part in response.aiter_bytes():
@@ -308,6 +318,8 @@ class Client:
                 if size > wire.ANSWER_LIMIT:
                     begun = b"".join(parts)[:_BEGUN]
                     raise _TooLargeError(response.status_code, begun, response.headers.get("content-length", ""))
+        finally:
+            await response.aclose()
         said = {name: self.recorder.hide(value) for name, value in response.headers.items()}
         return wire.read_answer(response.status_code, said, self.recorder.hide_bytes(b"".join(parts)))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from queueproof.contract import wire
 from queueproof.drive.asking import ask, handed_out
-from queueproof.drive.case import QUICKSTART_QUEUE, Case
+from queueproof.drive.case import Case, spell
 from queueproof.drive.client import Exchange
 from queueproof.drive.outcomes import Disturbed, Inconclusive
 from queueproof.drive.queue import QUICKSTART_PRIORITY, Delivery, Queue
@@ -55,9 +55,7 @@ def claiming(queue: Queue) -> Deed:
 
 
 def creating_queue(case: Case, scope: str) -> Deed:
-    slug = case.world.slug(case.requirement)
-    fields = {"slug": slug, "display_name": "queueproof", **QUICKSTART_QUEUE, "max_depth": 0}
-    request = wire.create_queue(scope, fields)
+    request = wire.create_queue(scope, case.queue_form())
     return Deed(right="manage", name="creating a queue", request=request, root="QUEUE-1")
 
 
@@ -225,10 +223,24 @@ async def denied(case: Case, deed: Deed, names: Sequence[str], *, root: str, con
                 proof=f"the key given as --{name}-key has scaiqueue:{name} alone",
                 evidence=(exchange,),
             )
+        _readable(case, deed, exchange)
         refusals.append(exchange)
     if controlled and refusals and await succeeds(case, deed, broken=root) is None:
         return []
     return refusals
+
+
+def _readable(case: Case, deed: Deed, exchange: Exchange) -> None:
+    """A refusal that has a code has a message too."""
+    error = exchange.answer.error if exchange.answer is not None else {}
+    if exchange.code and not isinstance(error.get("message"), str):
+        case.refuse(
+            "ENV-3",
+            f"{deed.name} was refused without a message",
+            expected="error.message, a text",
+            seen=f"{exchange.told()}, message {spell(error.get('message'))}",
+            evidence=(exchange,),
+        )
 
 
 async def nothing_published(case: Case, queue: Queue, names: Sequence[str]) -> None:

@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from queueproof.contract import wire
+from queueproof.contract.skew import clock_skew_s
 from queueproof.drive.client import Client, Exchange
 from queueproof.drive.limits import RequestBudget, Stated, stated
 from queueproof.drive.preflight import check_target
 from queueproof.drive.probe import CASE, ask, message, new_queue
 from queueproof.drive.recorder import Recorder
 from queueproof.drive.rights import rights_of
-from queueproof.drive.skew import clock_skew_s
 from queueproof.drive.target import Target
 from queueproof.drive.verbs import verbs_of
 from queueproof.drive.world import CADENCE_S, World

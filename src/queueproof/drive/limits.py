@@ -1,9 +1,9 @@
 """The request budget: how many requests may be under way, how fast they follow, and when the server wants silence.
 
 Requests in flight are capped because a client of one process measures its own queue beyond that: 64 in flight pushed
-the round trip's median to 634 ms, 8 kept it at 33 ms. A claim that the server keeps waiting for a message (long
-polling) burdens nobody and soon lends its place. Urgent requests (a claim whose time matters) go first, though nobody
-waits for them for ever, and part of a limited rate is kept for them.
+the round trip's median to 634 ms, 8 kept it at 33 ms; a server that is far away gets more (width.py). A claim that the
+server keeps waiting for a message (long polling) burdens nobody and soon lends its place. Urgent requests (a claim
+whose time matters) go first, though nobody waits for them for ever, and part of a limited rate is kept for them.
 """
 
 import asyncio
@@ -16,10 +16,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from queueproof.contract import wire
-from queueproof.drive.skew import date_s
+from queueproof.contract.skew import date_s
+from queueproof.drive.width import LEAST, Width
 from queueproof.errors import UsageError
 
-IN_FLIGHT = 8
 # A claim that has taken so long is held by the server on purpose; so many of them may lend their places at a time.
 LEND_AFTER_S = 0.25
 MOST_LENT = 24
@@ -34,8 +34,9 @@ LONGEST_PAUSE_S = 65.0
 # The contract's own window (section 2.7); a longer one than an hour is not kept evenly.
 WINDOW_S = 60.0
 LONGEST_WINDOW_S = 3600.0
-# What a 429 makes of the rate that was thought to be allowed.
-SLOWER = 0.9
+# What a 429 makes of the rate that was thought to be allowed, down to a part of it: a server that says 429 now and
+# then, whatever the rate, would slow a run down for ever.
+SLOWER, SLOWEST = 0.9, 0.25
 # More than one process of ours sends: nothing to keep to.
 UNLIMITED_PER_S = 500.0
 # `Reset` above this is a Unix time, below it a number of seconds.
@@ -136,13 +137,15 @@ class RequestBudget:
     `rate`: a limit that the user sets; without one, the limit that the server announces is kept.
     """
 
-    def __init__(self, in_flight: int = IN_FLIGHT, *, rate: Rate | None = None) -> None:
+    def __init__(self, in_flight: int = LEAST, *, rate: Rate | None = None) -> None:
         self._pace = Pace(rate) if rate else None
         self._given = rate is not None
         self._longest_reset_s = 0.0
         self._slower = 1.0
         self._saved = 0  # bursts whose turn has come already
+        self._width = Width(in_flight)
         self._free = in_flight
+        self._over = 0  # places that are no longer there once they are left
         self._lent = 0
         self._urgent: deque[asyncio.Future[None]] = deque()
         self._plain: deque[asyncio.Future[None]] = deque()
@@ -246,7 +249,17 @@ class RequestBudget:
                 self._leave()
             raise
 
+    def took(self, seconds: float) -> None:
+        """Takes in the round trip of a call that the server had no reason to keep waiting."""
+        more = self._width.took(seconds)
+        self._over += max(0, -more)
+        for _ in range(more):
+            self._leave()
+
     def _leave(self) -> None:
+        if self._over > 0:
+            self._over -= 1
+            return
         while self._urgent or self._plain:
             urgent = bool(self._urgent) and (self._in_a_row < URGENT_IN_A_ROW or not self._plain)
             place = (self._urgent if urgent else self._plain).popleft()
@@ -258,10 +271,12 @@ class RequestBudget:
 
     def learn(self, answer: wire.Answer) -> None:
         """Reads what the answer says about rates; a 429, or none remaining, means silence until it says otherwise."""
-        if answer.status == 429 and answer.code != wire.QUEUE_FULL:  # a full queue limits no rate
+        if answer.limits_rate:
             self.rate_limited += 1
             if self._pace is not None and time.monotonic() > self._silent_until:
-                self._slower *= SLOWER  # it was too fast all the same: once a silence, whatever came with it
+                self._slower = max(
+                    SLOWEST, self._slower * SLOWER
+                )  # it was too fast all the same: once a silence, whatever came with it
             asked_s = wire.retry_after_s(answer, now_s=time.time())
             self._silence(DEFAULT_PAUSE_S if asked_s is None else asked_s)
             self._count(stated(answer, now_s=time.time()))

@@ -4,6 +4,8 @@ import asyncio
 
 import httpx
 
+from queueproof.drive.transport import request_bytes
+
 LONGEST_LINE = 65_536
 
 
@@ -27,17 +29,11 @@ async def status_alone(request: httpx.Request, *, verify: bool = True) -> int:
     except OSError as error:
         raise NotConnectedError(str(error)) from error
     try:
-        writer.write(_bytes(request))
+        writer.write(request_bytes(request, close=True))
         await writer.drain()
         return await _status(reader)
     finally:
         writer.transport.abort()
-
-
-def _bytes(request: httpx.Request) -> bytes:
-    lines = [request.method.encode() + b" " + request.url.raw_path + b" HTTP/1.1"]
-    lines += [name + b": " + value for name, value in request.headers.raw if name.lower() != b"connection"]
-    return b"\r\n".join([*lines, b"Connection: close", b"", b""]) + request.content
 
 
 async def _status(reader: asyncio.StreamReader) -> int:

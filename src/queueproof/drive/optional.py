@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from queueproof.contract import wire
@@ -71,9 +70,8 @@ async def publish_delayed(queue: Queue, delay_s: float) -> tuple[Message, int]:
     world = queue.case.world
     due = world.moment(delay_s)
     if due is None:
-        raise NotSupported("no answer tells the server's time: its clock may be another one")
-    ahead_s = max(0.0, (due - datetime.now(UTC)).total_seconds() - delay_s)
-    until_ns = time.monotonic_ns() + round((delay_s + 2 * ahead_s + world.bound_s) * S)
+        raise NotSupported("the server's clock may be another one")
+    until_ns = time.monotonic_ns() + round((world.come_s(delay_s) + world.bound_s) * S)
     return await publish_with(queue, delay_until=due.strftime("%Y-%m-%dT%H:%M:%SZ")), until_ns
 
 

@@ -82,6 +82,10 @@ class NotSupported(CaseEnd):
         self.lacks = lacks
 
 
+class FewHeld(NotSupported):
+    """So many messages are held that no more are handed out; the limit may be this queue's or the caller's."""
+
+
 class NotRun(CaseEnd):
     """A key or an option that the case needs was not given."""
 

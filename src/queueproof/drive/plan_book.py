@@ -12,7 +12,7 @@ from typing import Any
 from queueproof.contract import wire
 from queueproof.drive.delivery import Claim, Delivery, Message, S, double_hold
 from queueproof.evidence.digest import same_json
-from queueproof.evidence.margins import FIFO_GATE_NS, FRESH_NS, certain_hold_ns
+from queueproof.evidence.margins import FIFO_GATE_NS, FRESH_NS, SIGHT_NS, certain_hold_ns
 
 # Lapses may count as failures, and how many a queue allows by default is not documented: from here on it is open.
 LAPSES_SURE = 1
@@ -64,6 +64,7 @@ class Entry:
     optional: bool = False  # what gave it back may keep it for as long as the server likes
     traced: bool = False  # its row showed its correlation_id
     busy: bool = False  # a call about it is under way
+    let_go: bool = False  # completed at the end, though nobody can tell whether it was held
     evidence: list[int] = field(default_factory=list)
 
     @property
@@ -219,7 +220,7 @@ class Book:
             return
         brought = {delivery.message.id for delivery in claim.deliveries}
         firsts = [e for d in claim.deliveries if d.attempts == 1 and (e := self.of(d.message)) is not None]
-        settled_ns = claim.exchange.inv_ns - (0 if self.fifo else S)  # a fresh message may be seen a little late
+        settled_ns = claim.exchange.inv_ns - (0 if self.fifo else SIGHT_NS)  # a fresh message may be seen a little late
         waiting = [
             entry
             for entry in self.entries.values()

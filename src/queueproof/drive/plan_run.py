@@ -16,6 +16,7 @@ from queueproof.drive.plan_audit import audit
 from queueproof.drive.plan_book import Book, Broken, Entry
 from queueproof.drive.plans import AWAITED, KINDS, Phase, Plan, Step
 from queueproof.drive.queue import BACKOFF_S, EMPTY_IN_A_ROW, UNAVAILABLE, Queue
+from queueproof.evidence.margins import KEY_LIFETIME_NS
 from queueproof.evidence.operation import Result
 
 QUICKSTART_HOLD_S = 60
@@ -232,6 +233,12 @@ class PlanRun:
             return
         if exchange.code == wire.QUEUE_FULL:
             return  # what a full queue answers to a replay is not documented
+        if exchange.refused and exchange.code != wire.IDEMPOTENCY_CONFLICT and "delay_until" in entry.message.fields:
+            return  # a delay whose end has come may be invalid, and be judged before the key
+        if exchange.ret_ns - entry.message.publish.inv_ns > KEY_LIFETIME_NS:
+            if exchange.ok and wire.identity(exchange.data) != entry.message.id:
+                raise Disturbed("it took so long that a key may have been forgotten meanwhile")
+            return
         seen = f"{exchange.told()}, id {wire.identity(exchange.data)}"
         evidence = (entry.message.publish.op, exchange.op)
         if verb == "replay" and not (exchange.ok and wire.identity(exchange.data) == entry.message.id):
@@ -336,10 +343,26 @@ class PlanRun:
             if empty >= EMPTY_IN_A_ROW:
                 if self.queue.unsettled or self.book.unknown_claims:
                     raise Disturbed("a call of unknown result may have taken a message")
+                if await self._let_go():
+                    begun, empty = time.monotonic(), 0
+                    continue
                 await self.queue.retried_out(missing[0].message)
                 raise self._never_came(missing[0])
             if not found:
                 await asyncio.sleep(self.queue.pause_s())
+
+    async def _let_go(self) -> bool:
+        """Completes what may still be held, where anything is: a queue may hand out only so many at a time."""
+        now_ns = time.monotonic_ns()
+        held = [e for e in self.book.entries.values() if "held" in e.states and now_ns < e.over_ns and not e.let_go]
+        for entry in held:
+            entry.let_go = True
+            exchange = await self.case.send(wire.complete(self.scope, entry.message.id), urgent=True)
+            entry.evidence.append(exchange.op)
+            self.ran.story.append(f"complete {entry.name}, which may be held: {exchange.told()}")
+            if not exchange.refused:
+                entry.states = {"done"} if exchange.ok else entry.states | {"done"}
+        return bool(held)
 
     def _never_came(self, entry: Entry) -> Broken:
         root = {"lapse": "VIS-2", "release": "VIS-6"}.get(entry.returned_by, "LOSS-1")

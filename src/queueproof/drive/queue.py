@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 # Between two claims that came back empty.
 POLL_S = 0.1
-# "Come later" answers: they say nothing about the request.
-UNAVAILABLE = frozenset({502, 503, 504, 408, 429})
+UNAVAILABLE = wire.UNAVAILABLE
 # A valid claim that is answered with a fault of the server's own this often in a row is refused by it.
 FAULTS_IN_A_ROW = 6
 # A claim may be empty though a message waits; so many in a row are no chance any more (0.2 to the fifth: 0.03 %).
@@ -377,9 +376,11 @@ class Queue:
 
     # ── settle ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def complete(self, delivery: Delivery, *, response: Any = ABSENT, root: str = "DONE-1") -> Exchange:
+    async def complete(
+        self, delivery: Delivery, *, response: Any = ABSENT, root: str = "DONE-1", faults: str = ""
+    ) -> Exchange:
         """Completes what was claimed. A try of unknown result is repeated; a refusal after one is no fault."""
-        return await complete(self, delivery, response=response, root=root)
+        return await complete(self, delivery, response=response, root=root, faults=faults)
 
     async def act(self, verb: str, delivery: Delivery, *, root: str, **values: Any) -> Exchange:
         """`verb`: "fail", "release" or "extend" on what was claimed; an optional path, so its absence is no fault."""

@@ -58,6 +58,7 @@ class World:
     shrink: bool = True  # a plan that breaks is run again and again until few steps are left of it
     webhook_host: str = ""  # the name by which the target reaches this machine, for events
     heard: bool = False  # an event of the target's reached this machine
+    most_held: int | None = None  # by one key in all queues together: a limit that was found (crowding)
     ours: bool = False  # the run itself started the server, so that nobody else's work can suffer
     dialect: Dialect = field(default_factory=Dialect)
     ledger: Ledger
@@ -102,6 +103,15 @@ class World:
         """
         ahead_s = self.client.skew.most_ahead_s(same_machine=self.ours)
         return None if ahead_s is None else datetime.now(UTC) + timedelta(seconds=in_s + ahead_s)
+
+    def come_s(self, in_s: float) -> float:
+        """In how many seconds `moment(in_s)` has come for certain."""
+        return in_s + self.client.skew.spread_s(same_machine=self.ours)
+
+    def in_an_hour(self) -> str:
+        """A moment that no run sees, by any clock that the server may go by: RFC 3339."""
+        moment = datetime.now(UTC) + timedelta(seconds=3600 + self.client.skew.farthest_s)
+        return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
     @property
     def bound_s(self) -> float:

@@ -14,6 +14,7 @@ import gevent.monkey
 import httptools
 
 from queueproof.contract import wire
+from queueproof.contract.reading import ends_with_connection, fields, response_parser, split_head
 
 if TYPE_CHECKING:
     from queueproof.swarm.sender import Call, Sender
@@ -54,7 +55,7 @@ class Connection:
 
     def __init__(self, sender: "Sender") -> None:
         self._sender = sender
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser = response_parser(self)
         self._address = 0  # index of the address that is tried
         self._socket: Any = None
         self._reader: Any = None
@@ -216,7 +217,8 @@ class Connection:
         status = self._parser.get_status_code()
         if status < 200:  # 100, 103: the answer proper is still to come
             self._parts.clear()
-            self._head = self._head.partition(b"\r\n\r\n")[2]
+            interim = split_head(self._head)
+            self._head = interim[1] if interim else b""
             return
         self._complete = True
         self._keep = self._parser.should_keep_alive()
@@ -250,7 +252,7 @@ class Connection:
         call = self.call
         if call is None:
             self.close()
-        elif b"\r\n\r\n" in self._head and _unstated_length(self._head):
+        elif _until_its_end(self._head):
             call.status = self._parser.get_status_code()
             call.head, call.body = self._head, b"".join(self._parts)
             self._keep = False
@@ -393,7 +395,7 @@ class TlsConnection(Connection):
             self._ended()
 
 
-def _unstated_length(head: bytes) -> bool:
-    """Whether a body ends with its connection: neither a length nor chunks were announced."""
-    lines = head.partition(b"\r\n\r\n")[0].lower().split(b"\r\n")[1:]
-    return not any(line.startswith((b"content-length:", b"transfer-encoding:")) for line in lines)
+def _until_its_end(answer: bytes) -> bool:
+    """Whether the body of an answer that begins so ends with its connection; False while its headers arrive."""
+    parts = split_head(answer)
+    return parts is not None and ends_with_connection(fields(parts[0]))

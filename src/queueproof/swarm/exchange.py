@@ -195,6 +195,7 @@ class Coordinator:
                 scenario=as_data(self.scenario),
                 scope=ground.scope,
                 queues=ground.queues,
+                ahead_s=ground.ahead_s,
                 index=index,
                 workers=len(workers),
                 domain=clock_domain(),

@@ -32,13 +32,25 @@ class Producer:
     """Publishes messages whose tokens name the run and the arrival."""
 
     def __init__(
-        self, client: Client, scenario: Scenario, *, run: str, scope: str, queues: tuple[str, ...], prefix: str = ""
+        self,
+        client: Client,
+        scenario: Scenario,
+        *,
+        run: str,
+        scope: str,
+        queues: tuple[str, ...],
+        ahead_s: float = 0.0,
+        prefix: str = "",
     ) -> None:
-        """`prefix` goes before the numbers in tokens, so that two producers of a run never share one."""
+        """`ahead_s`: of the target's clock, by which deadlines and delays go.
+
+        `prefix` goes before the numbers in tokens, so that two producers of a run never share one.
+        """
         self._client = client
         self._scenario = scenario
         self._scope = scope
         self._queues = queues
+        self._ahead_s = ahead_s
         self._token = f"qp.{run}.{prefix}"
         self._draw = random.Random(f"{scenario.seed} {prefix}")
         self._paddings = payload.Paddings(scenario.messages.sizes, scenario.messages.files, seed=scenario.seed)
@@ -161,19 +173,23 @@ class Producer:
             if scenario.queue.ordering == "priority":
                 rank = wire.rank(tier, score)
         if messages.deadline and draw.random() < messages.deadline:
-            due = datetime.now(UTC) + timedelta(seconds=messages.deadline_in_s * (1 + draw.random()))
+            due = self._moment(messages.deadline_in_s * (1 + draw.random()))
             extras += b',"deadline":"%b"' % _stamp(due)
             untimed = True
             if scenario.queue.ordering == "deadline":
                 rank = int(due.timestamp() * 1e6)
         if messages.delay and draw.random() < messages.delay:
-            extras += b',"delay_until":"%b"' % _stamp(datetime.now(UTC) + timedelta(seconds=messages.delay_s))
+            extras += b',"delay_until":"%b"' % _stamp(self._moment(messages.delay_s))
             rank, untimed = None, True  # its place counts only from a time that no client knows
         replays = int(bool(scenario.producers.replay) and draw.random() < scenario.producers.replay)
         if messages.keys or replays:
             key = token
             extras += b',"idempotency_key":"%b"' % token.encode()
         return extras, key, replays, rank, untimed
+
+    def _moment(self, in_s: float) -> datetime:
+        """By the target's clock."""
+        return datetime.now(UTC) + timedelta(seconds=in_s + self._ahead_s)
 
 
 def _stamp(when: datetime) -> bytes:

@@ -21,6 +21,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     scenario: dict[str, Any]
     scope: str
     queues: tuple[str, ...]
+    ahead_s: float  # how far the target's clock is ahead of the coordinator's
     index: int  # from 0
     workers: int
     domain: str  # the coordinator's clock domain

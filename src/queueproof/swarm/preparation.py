@@ -8,6 +8,7 @@ import gevent
 import gevent.pool
 
 from queueproof.contract import wire
+from queueproof.contract.skew import Skew
 from queueproof.errors import TargetError
 from queueproof.evidence.created import Ledger
 from queueproof.evidence.operation import Result
@@ -20,6 +21,7 @@ PRELOADING: Final = 16  # publishes at a time before the load begins
 # A busy server or its gateway may refuse a call now and then, which is no reason not to begin.
 TRIES: Final = 5
 PAUSE_S: Final = 0.3  # … doubled from try to try
+LOST_WITHIN_NS: Final = 2_000_000_000  # an answer that ends sooner was lost on its way; who hangs is asked once
 UNANSWERED: Final = "whether these were created was never answered: `queueproof clean RUN` looks"
 
 
@@ -31,6 +33,7 @@ class Ground:
     scope: str
     queues: tuple[str, ...]
     dead_letter: str  # queue id; "" when the target lists none
+    ahead_s: float = 0.0  # how far the target's clock is ahead of this machine's
 
 
 def prepare(client: Client, scenario: Scenario, created: Ledger, *, run: str) -> Ground:
@@ -56,14 +59,21 @@ def prepare(client: Client, scenario: Scenario, created: Ledger, *, run: str) ->
         }
         queues.append(_queue(client, scope, fields, scenario.queue.max_retries))
         created.queue(scope, queues[-1])
-    return Ground(slug=slug, scope=scope, queues=tuple(queues), dead_letter=_dead_letter(client, scope))
+    return Ground(
+        slug=slug,
+        scope=scope,
+        queues=tuple(queues),
+        dead_letter=_dead_letter(client, scope),
+        ahead_s=_ahead_s(made),
+    )
 
 
 def preload(client: Client, scenario: Scenario, ground: Ground, *, run: str) -> None:
     """Publishes what is to lie in the queues before the load begins. Raises TargetError when none of it arrives."""
     if not scenario.producers.preload:
         return
-    producer = Producer(client, scenario, run=run, scope=ground.scope, queues=ground.queues, prefix="p")
+    where: dict[str, Any] = {"scope": ground.scope, "queues": ground.queues, "ahead_s": ground.ahead_s}
+    producer = Producer(client, scenario, run=run, prefix="p", **where)
     pool = gevent.pool.Pool(PRELOADING)
     done = pool.map(producer.publish_and_wait, range(scenario.producers.preload))
     if not any(operation is not None and operation.ok for operation in done):
@@ -101,6 +111,13 @@ def _left(deleted: Operation) -> str:
     if deleted.status in wire.NO_SUCH_VERB:
         return "the target does not delete scopes; what is left is empty"
     return f"the target did not delete it: {deleted.why}; `queueproof clean RUN` tries again"
+
+
+def _ahead_s(operation: Operation) -> float:
+    skew = Skew()
+    answer = wire.Answer(status=operation.status, headers={"date": operation.header("Date")})
+    skew.note(answer, operation.sent_ns, operation.ended_ns)
+    return skew.apart_s
 
 
 def _queue(client: Client, scope: str, fields: dict[str, Any], max_retries: int) -> str:
@@ -145,10 +162,18 @@ def tried(
         operation = client.perform(request(f"-{number}" if number > 1 else ""))
         if operation.result in {Result.REJECTED, Result.NOT_SENT}:
             refused()
-        if (operation.status != 429 and operation.status < 500) or number == tries:
+        if not _passing(operation) or number == tries:
             break
         gevent.sleep(PAUSE_S * 2 ** (number - 1))
     return operation
+
+
+def _passing(operation: Operation) -> bool:
+    """Whether another try may go better: "come again", a fault of the server's own, or an answer lost on its way."""
+    if operation.status:
+        return operation.status == 429 or operation.status >= 500
+    lost = operation.result is Result.UNKNOWN
+    return lost and operation.ended_ns - operation.sent_ns < LOST_WITHIN_NS
 
 
 def _refusal(request: wire.Request, operation: Operation) -> str:

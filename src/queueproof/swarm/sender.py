@@ -17,6 +17,7 @@ import gevent
 import gevent.socket
 from gevent.hub import Hub
 
+from queueproof.contract.reading import fields, split_head
 from queueproof.errors import TargetError, UsageError
 from queueproof.swarm.connection import Connection, TlsConnection
 
@@ -57,11 +58,9 @@ class Call:
 
     def header(self, name: str) -> str:
         """A header of the answer, "" when absent. Slow: for the rare answers whose headers matter."""
-        wanted = name.lower().encode() + b":"
-        for line in self.head.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]:
-            if line.lower().startswith(wanted):
-                return line[len(wanted) :].strip().decode("latin-1")
-        return ""
+        wanted = name.lower().encode()
+        head, _ = split_head(self.head) or (self.head, b"")
+        return next((value.decode("latin-1") for name, value in fields(head) if name == wanted), "")
 
 
 class Sender:

@@ -77,7 +77,7 @@ class Worker:
             ) from error
         self._client = Client(self._sender, self._ledger, self._measures, case=f"load/{self._scenario.name}")
         where: dict[str, Any] = {"run": plan.run, "scope": plan.scope, "queues": plan.queues}
-        self._producer = Producer(self._client, self._scenario, **where)
+        self._producer = Producer(self._client, self._scenario, ahead_s=plan.ahead_s, **where)
         one_clock = plan.domain == clock_domain()
         self._consumers = Consumers(self._client, self._scenario, one_clock=one_clock, **where)
 

@@ -30,6 +30,7 @@ class Skew:
         self._last: tuple[float, float] | None = None
         self._offset_s = time.time() - time.monotonic()
         self.contradicted = False  # by a time stamp: which of its clocks the server goes by is not known
+        self._stamped_s = 0.0  # how far ahead time stamps were at most
 
     def note(self, answer: wire.Answer | None, inv_ns: int, ret_ns: int) -> None:
         """Takes in one answer; the times of its call in ns of this machine's monotonic clock."""
@@ -44,33 +45,72 @@ class Skew:
 
     def stamped(self, value: Any, inv_ns: int, ret_ns: int) -> None:
         """Takes in the time stamp of something that was made between those times; what is no text is passed over."""
-        bounds = self.bounds
-        try:
-            said = datetime.fromisoformat(value)
-        except (TypeError, ValueError):
-            return
-        if bounds is None or said.tzinfo is None:
+        said = moment_of(value)
+        if said is None:
             return
         at_least_s = said.timestamp() - (ret_ns / 1e9 + self._offset_s)
         at_most_s = said.timestamp() - (inv_ns / 1e9 + self._offset_s)
-        self.contradicted |= at_most_s < bounds[0] - APART_S or at_least_s > bounds[1] + APART_S
+        self._stamped_s = max(self._stamped_s, at_most_s)
+        low, high = self.bounds or (0.0, 0.0)  # without a Date: that it is this machine's would be a guess
+        self.contradicted |= at_most_s < low - APART_S or at_least_s > high + APART_S
+
+    def past(self, value: Any, *, by_s: float) -> bool:
+        """Whether a moment that the server tells lies back so far for certain, by its clock and by ours."""
+        moment = moment_of(value)
+        if moment is None or self.contradicted or self.elsewhere:
+            return False
+        return moment.timestamp() + by_s < time.time() + min(0.0, self.bounds[0] if self.bounds else 0.0)
+
+    def after(self, value: Any, at_ns: int) -> bool:
+        """Whether a moment that the server tells comes after that one (ns, monotonic) for certain."""
+        moment = moment_of(value)
+        return moment is not None and moment.timestamp() > at_ns / 1e9 + self._offset_s + (self.bounds or (0.0, 0.0))[1]
 
     @property
     def bounds(self) -> tuple[float, float] | None:
         """(at least, at most) ahead; None without a Date."""
         return self._last if self._last is None or self._low > self._high else (self._low, self._high)
 
-    def most_ahead_s(self, *, same_machine: bool) -> float | None:
-        """How far the server's clock may be ahead of ours; None where nothing is known of it, or it has two of them.
+    @property
+    def farthest_s(self) -> float:
+        """How far any clock that the server goes by may be ahead of ours, as far as its answers tell; at least 0."""
+        return max(0.0, self._stamped_s, self.bounds[1] + STALE_S if self.bounds else 0.0)
 
-        On the same machine there is one clock, unless the answers contradict.
+    @property
+    def apart_s(self) -> float:
+        """How far the server's clock is ahead of ours, about; 0 where it may be the same, or nothing is known of it."""
+        return 0.0 if self.bounds is None or self._agrees else sum(self.bounds) / 2
+
+    def most_ahead_s(self, *, same_machine: bool) -> float | None:
+        """How far the server's clock may be ahead of ours; None where nothing is known of it, or it may have two.
+
+        On the same machine there is one clock, unless the answers contradict. A Date far from ours may be the word of
+        whoever writes the headers, while delays go by the time as it is.
         """
-        if self.contradicted:
+        if self.contradicted or self.elsewhere:
             return None
         if self.bounds is None:
             return 0.0 if same_machine else None
+        return 0.0 if same_machine and self._agrees else self.bounds[1] + STALE_S
+
+    def spread_s(self, *, same_machine: bool) -> float:
+        """By how much the server's clock may be less ahead than `most_ahead_s`."""
+        if self.bounds is None or (same_machine and self._agrees):
+            return 0.0
         low, high = self.bounds
-        return 0.0 if same_machine and low <= SLEW_S and high + STALE_S >= -SLEW_S else high + STALE_S
+        return high + STALE_S - low
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether Date is surely of a clock far from ours."""
+        low, high = self.bounds or (0.0, 0.0)
+        return low > APART_S or high + STALE_S < -APART_S
+
+    @property
+    def _agrees(self) -> bool:
+        """Whether Date may be of our own clock."""
+        low, high = self.bounds or (0.0, 0.0)
+        return low <= SLEW_S and high + STALE_S >= -SLEW_S
 
 
 def clock_skew_s(answers: Iterable[tuple[wire.Answer | None, int, int]]) -> tuple[float, float] | None:
@@ -79,6 +119,15 @@ def clock_skew_s(answers: Iterable[tuple[wire.Answer | None, int, int]]) -> tupl
     for answer, inv_ns, ret_ns in answers:
         skew.note(answer, inv_ns, ret_ns)
     return skew.bounds
+
+
+def moment_of(value: Any) -> datetime | None:
+    """The moment that a time stamp names; None for what is no text of RFC 3339 with its zone."""
+    try:
+        said = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None
+    return said if said.tzinfo is not None else None
 
 
 def date_s(answer: wire.Answer | None) -> float | None:

@@ -7,7 +7,7 @@ from email.utils import formatdate
 import pytest
 
 from queueproof.contract import wire
-from queueproof.drive.skew import STALE_S, Skew, clock_skew_s
+from queueproof.contract.skew import STALE_S, Skew, clock_skew_s
 
 
 def answered(at_s: float, ahead_s: float, *, took_s: float = 0.01) -> tuple[wire.Answer, int, int]:
@@ -89,7 +89,59 @@ def test_a_time_stamp_that_cannot_be_read_says_nothing(value: object) -> None:
     assert not skew.contradicted
 
 
-def test_without_a_date_a_time_stamp_contradicts_nothing() -> None:
-    skew = Skew()
-    skew.stamped(stamp(90.0), 0, 1)
-    assert not skew.contradicted
+@pytest.mark.parametrize("ahead_s", [3600.0, 90.0, -90.0, -3600.0])
+def test_a_clock_far_away_may_be_another_one_than_delays_go_by(ahead_s: float) -> None:
+    skew = heard(ahead_s)
+    assert skew.most_ahead_s(same_machine=True) is None
+    assert skew.most_ahead_s(same_machine=False) is None
+    assert skew.apart_s == pytest.approx(ahead_s, abs=0.5)
+    assert skew.farthest_s == pytest.approx(max(0.0, ahead_s + 1.5), abs=1.0)
+
+
+@pytest.mark.parametrize("ahead_s", [4.0, -4.0])
+def test_a_clock_that_is_known_to_be_apart_is_waited_for_by_what_is_not_known_of_it(ahead_s: float) -> None:
+    skew = heard(ahead_s)
+    most_s, spread_s = skew.most_ahead_s(same_machine=True), skew.spread_s(same_machine=True)
+    assert most_s is not None
+    assert most_s - spread_s <= ahead_s <= most_s
+    assert spread_s < 0.5 + STALE_S
+    assert skew.apart_s == pytest.approx(ahead_s, abs=0.5)
+    assert skew.farthest_s == max(0.0, most_s)
+
+
+def test_the_same_clock_is_not_waited_for() -> None:
+    assert heard(0.0).spread_s(same_machine=True) == 0
+    assert heard(0.0).apart_s == 0
+    assert (Skew().spread_s(same_machine=False), Skew().apart_s, Skew().farthest_s) == (0, 0, 0)
+
+
+def test_a_time_stamp_tells_of_a_clock_without_a_date() -> None:
+    skew, now_ns = Skew(), time.monotonic_ns()
+    skew.stamped(datetime.fromtimestamp(time.time() + 3600, UTC).isoformat(), now_ns, now_ns)
+    assert skew.farthest_s == pytest.approx(3600, abs=1)
+    assert skew.most_ahead_s(same_machine=True) is None
+
+
+@pytest.mark.parametrize(
+    ("ago_s", "ahead_s", "past"), [(30.0, 0.0, True), (5.0, 0.0, False), (30.0, -4.0, True), (12.0, -4.0, False)]
+)
+def test_a_moment_is_past_by_both_clocks(ago_s: float, ahead_s: float, past: bool) -> None:
+    told = datetime.fromtimestamp(time.time() - ago_s, UTC).isoformat()
+    assert heard(ahead_s).past(told, by_s=10.0) is past
+
+
+@pytest.mark.parametrize("told", [None, 5, "soon", "2020-01-01T00:00:00"])
+def test_what_names_no_moment_is_not_past(told: object) -> None:
+    assert not heard(0.0).past(told, by_s=0.0)
+
+
+def test_nothing_is_past_by_a_clock_that_may_be_another_one() -> None:
+    assert not heard(3600.0).past("2020-01-01T00:00:00Z", by_s=0.0)
+
+
+def test_a_moment_comes_after_another_one_beyond_what_is_not_known_of_the_clock() -> None:
+    skew, now_ns = heard(0.0), time.monotonic_ns()
+    assert skew.bounds is not None
+    for beyond_s, after in ((0.2, True), (-0.2, False)):
+        told = datetime.fromtimestamp(time.time() + skew.bounds[1] + beyond_s, UTC).isoformat()
+        assert skew.after(told, now_ns) is after
