@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from queueproof.checks.all import run_all
+from queueproof.checks.facts import FOREVER
 from queueproof.checks.finding import Finding
 from queueproof.checks.order import Ordering
 from queueproof.contract.requirements import Requirement, catalogue, catalogue_digest, catalogue_version
@@ -213,6 +214,7 @@ async def _against(
         orderings={queue.id: ORDERINGS[queue.ordering] for queue in world.queues if queue.ordering in ORDERINGS},
         max_retries={queue.id: queue.fields["max_retries"] for queue in world.queues if "max_retries" in queue.fields},
         unmodelled=[queue.id for queue in world.queues if queue.unmodelled],
+        disturbed=() if world.most_held is None else ((0, FOREVER),),  # an empty claim shows nothing there
         slack_s=settings.slack_s,
     )
     seen = capabilities(client, [end.result for end in ended])

@@ -3,6 +3,7 @@
 No number is named for a server whose core conformance is red: how fast wrong answers come is no capacity.
 """
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,24 +11,24 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from queueproof.drive.calm import Calm, reader
+from queueproof.drive.calm import Calm, Reader
 from queueproof.drive.load_runner import Ended, LoadOptions, processes_of, run_load
 from queueproof.drive.runner import run_suite, working_path
 from queueproof.drive.target import Target, given, known_kind, open_target_blocking
 from queueproof.errors import ExitCode, Mistakes, QueueproofError, UsageError
-from queueproof.evidence.results import SCHEMA, Results, Verdict
+from queueproof.evidence.results import Results, Verdict
 from queueproof.evidence.run import MANIFEST, RunDirectory, manifest_of, new_run_id
 from queueproof.report.write import write_reports
 from queueproof.swarm import scenario as scenarios
 from queueproof.swarm.scenario import Scenario
-from queueproof.verdict import load_judge, objectives, scaling, window
+from queueproof.verdict import load_judge, objectives, window
 from queueproof.verdict.capacity import Bound, Came, Capacity, Manner, Probe, search
+from queueproof.verdict.capacity_answer import answered, outcome
 from queueproof.verdict.consumers import Crew
 from queueproof.verdict.objectives import Objective
 
 RECENT_S: Final = 24 * 3600.0  # a conformance result older than a day is of another server
 SETTLE_S: Final = 1.0  # a window's drain need not look on for long: the core suite has proved what comes back
-UNPROVEN: Final = "not proven: its core conformance was not looked at"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +98,7 @@ def capacity(
         except QueueproofError as error:
             results = _without(error)
         except KeyboardInterrupt:
-            results = _results(
+            results = outcome(
                 Verdict.NO_VERDICT, ExitCode.INTERRUPTED, "Interrupted between two windows.", complete=False
             )
     directory.write_results(results)
@@ -205,7 +206,7 @@ def _searched(
 ) -> Results:
     proof = _proven(options, target, directory, tell)
     if proof is not None and proof.exit_code != 0:
-        return _results(
+        return outcome(
             proof.verdict,
             ExitCode(proof.exit_code),
             f"No capacity is named: the core conformance is not green. {proof.summary}",
@@ -213,17 +214,18 @@ def _searched(
             complete=proof.complete,
             advice="see `queueproof report RUN/conformance`, and mend that first",
         )
-    calm = Calm(read=reader(target.url, target.key))
     found: list[tuple[int, Capacity]] = []
-    for processes in options.processes:
-        windows = _Windows(
-            options, wanted, target, directory, calm, processes, tell, before=sum(len(c.probes) for _, c in found)
-        )
-        start = options.rate or max(stage.rate for stage in scenarios.load(options.scenario).stages)
-        found.append((processes, search(windows.probe, Manner(start=start, precision=options.precision))))
-        if found[-1][1].bound is Bound.NONE:
-            break
-    return _told(options, wanted, found, beside, proven=proof is not None)
+    with contextlib.closing(Reader(target.url, target.key)) as reader:
+        calm = Calm(read=reader.read, limited_s=reader.limited_s)
+        for processes in options.processes:
+            windows = _Windows(
+                options, wanted, target, directory, calm, processes, tell, before=sum(len(c.probes) for _, c in found)
+            )
+            start = options.rate or max(stage.rate for stage in scenarios.load(options.scenario).stages)
+            found.append((processes, search(windows.probe, Manner(start=start, precision=options.precision))))
+            if found[-1][1].bound is Bound.NONE:
+                break
+    return answered(wanted, found, replicas=options.replicas, beside=beside, proven=proof is not None)
 
 
 class _Windows:
@@ -297,76 +299,6 @@ class _Windows:
         return load_judge.judge(directory, objectives=self._wanted, ending=ending)
 
 
-# ── the answer ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _told(
-    options: CapacityOptions,
-    wanted: Sequence[Objective],
-    found: Sequence[tuple[int, Capacity]],
-    beside: Sequence[Mapping[str, Any]],
-    *,
-    proven: bool,
-) -> Results:
-    best = max((one for _, one in found), key=lambda one: (one.bound is Bound.NONE, one.rate or 0.0))
-    searches = [
-        {
-            "processes": processes,
-            "bound": one.bound,
-            "rate": one.rate,
-            "low": one.low,
-            "high": one.high,
-            "held": one.held,
-            "why": one.why,
-        }
-        for processes, one in found
-    ]
-    probes = [
-        {"rate": probe.rate, "came": probe.came, "why": probe.why, "phase": probe.phase, **probe.detail}
-        for _, one in found
-        for probe in one.probes
-    ]
-    told: dict[str, Any] = {
-        "bound": best.bound,
-        "rate": best.rate,
-        "low": best.low,
-        "high": best.high,
-        "held": best.held,
-        "why": best.why,
-        "proven": proven,
-        "conformance": "the core suite is green" if proven else UNPROVEN,
-        "samples": window.samples(wanted),
-        "replicas": options.replicas,
-        "searches": searches,
-        "probes": probes,
-    }
-    told["scaling"] = _scaling(options, searches, beside)
-    verdict, code, sentence = _decided(best, [one.expression for one in wanted], proven=proven)
-    last = _at(best)
-    return _results(verdict, code, sentence, told=told, objectives=last, complete=code is not ExitCode.INTERRUPTED)
-
-
-def _at(best: Capacity) -> list[dict[str, Any]]:
-    """The objectives as they were at the rate that was held; at the lowest one where none was."""
-    wanted = best.held or min((probe.rate for probe in best.probes), default=0.0)
-    return next(
-        (probe.detail["objectives"] for probe in best.probes if probe.rate == wanted and "objectives" in probe.detail),
-        [],
-    )
-
-
-def _scaling(
-    options: CapacityOptions, searches: Sequence[Mapping[str, Any]], beside: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    if options.replicas is not None and searches[-1]["rate"]:
-        own = {"count": options.replicas, **{name: searches[-1][name] for name in ("rate", "low", "high")}}
-        return scaling.told([*beside, own], over="replicas")
-    points = [
-        {"count": one["processes"], "rate": one["rate"], "low": one["low"], "high": one["high"]} for one in searches
-    ]
-    return scaling.told(points, over="generator processes")
-
-
 def _earlier(path: Path) -> Mapping[str, Any]:
     """One point of the law from an earlier capacity run; raises UsageError when it has none."""
     told = RunDirectory.open(path).results().capacity
@@ -377,70 +309,11 @@ def _earlier(path: Path) -> Mapping[str, Any]:
     return {"count": told["replicas"], "rate": told["rate"], "low": told["low"], "high": told["high"]}
 
 
-_STOPPED: Final[Mapping[Came, tuple[Verdict, ExitCode, str]]] = {
-    Came.FINDING: (
-        Verdict.DOES_NOT_CONFORM,
-        ExitCode.DOES_NOT,
-        "No capacity is named: at {rate}/s the target broke its promises",
-    ),
-    Came.GONE: (Verdict.NO_VERDICT, ExitCode.TARGET, "The target went away at {rate}/s"),
-    Came.FAILED: (Verdict.NO_VERDICT, ExitCode.NO_VERDICT, "The search ended at {rate}/s"),
-    Came.INTERRUPTED: (Verdict.NO_VERDICT, ExitCode.INTERRUPTED, "Interrupted at {rate}/s; what was gathered is kept"),
-}
-
-
-def _decided(best: Capacity, expressions: Sequence[str], *, proven: bool) -> tuple[Verdict, ExitCode, str]:
-    met = ", ".join(expressions)
-    tail = "" if proven else " Not proven: its core conformance was not looked at."
-    if best.bound is Bound.BELOW:
-        sentence = f"Even {best.high:.4g}/s is too much for {met}: {best.why}"
-        return Verdict.OBJECTIVES_MISSED, ExitCode.DOES_NOT, sentence
-    if best.bound is Bound.AT_LEAST:
-        sentence = (
-            f"Carries at least {best.rate:.0f}/s with {met}. The limit seen is the generator's: {best.why}.{tail}"
-        )
-        return Verdict.OBJECTIVES_MET, ExitCode.CONFORMS, sentence
-    if best.bound is Bound.INTERVAL:
-        wide = f" The interval is wide: {best.why}." if best.why else ""
-        sentence = (
-            f"Carries {best.rate:.0f}/s (95 % interval {best.low:.0f} to {best.high:.0f}) with {met}.{wide}{tail}"
-        )
-        return Verdict.OBJECTIVES_MET, ExitCode.CONFORMS, sentence
-    last = best.probes[-1]
-    held = f" Held before: {best.held:.0f}/s." if best.held else ""
-    verdict, code, sentence = _STOPPED.get(
-        last.came, (Verdict.NO_VERDICT, ExitCode.NO_VERDICT, "No rate could be tried, down to {rate}/s")
-    )
-    return verdict, code, f"{sentence.format(rate=f'{last.rate:.0f}')}: {best.why}.{held}"
-
-
 def _without(error: QueueproofError) -> Results:
-    return _results(
+    return outcome(
         Verdict.NO_VERDICT,
         ExitCode(error.exit_code),
         f"No capacity: {error.message}.",
         advice=error.hint,
         complete=False,
-    )
-
-
-def _results(
-    verdict: Verdict,
-    code: ExitCode,
-    summary: str,
-    *,
-    told: Mapping[str, Any] | None = None,
-    objectives: Sequence[dict[str, Any]] = (),
-    complete: bool = True,
-    advice: str = "",
-) -> Results:
-    return Results(
-        schema=SCHEMA,
-        verdict=verdict,
-        exit_code=int(code),
-        summary=summary,
-        advice=advice,
-        complete=complete,
-        capacity=dict(told or {}),
-        objectives=tuple(objectives),
     )

@@ -29,6 +29,20 @@ def results(**changes: Any) -> Results:
     return Results(schema=1, load=load, verbs={"publish": {"count": 100, "errors": 0}}, **fields)
 
 
+class AtRest:
+    """Asks nobody."""
+
+    def __init__(self, url: str, key: str) -> None: ...
+
+    def read(self) -> float | None:
+        return 0.001
+
+    def limited_s(self) -> float:
+        return 0.0
+
+    def close(self) -> None: ...
+
+
 @pytest.fixture
 def windows(monkeypatch: pytest.MonkeyPatch) -> Callable[[Came], list[LoadOptions]]:
     """Windows that come to what a function says of their options, against a target that is never asked."""
@@ -53,7 +67,7 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> Callable[[Came], list[LoadOption
         yield Target(url="http://127.0.0.1:9", key="k")
 
     monkeypatch.setattr(conduct_capacity, "open_target_blocking", opened)
-    monkeypatch.setattr(conduct_capacity, "reader", lambda url, key: lambda: 0.001)
+    monkeypatch.setattr(conduct_capacity, "Reader", AtRest)
     return plant
 
 

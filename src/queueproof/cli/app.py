@@ -29,7 +29,8 @@ CommandLineError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind
 
 def main() -> None:
     """Runs the command line; every error of the family is one clear line and its exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both are an interruption
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell lets its background jobs ignore the first
+        signal.signal(number, signal.default_int_handler)
     try:
         code = app(standalone_mode=False)
     except QueueproofError as error:

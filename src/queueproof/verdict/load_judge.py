@@ -249,7 +249,10 @@ def _limit(told: Mapping[str, Any]) -> str:
     seconds = told.get("load", {}).get("duration_s")
     if not seconds:
         return ""
-    return f"; about {taken / seconds:.0f} calls a second came through: give a lower --rate, or have the limit raised"
+    empty = told.get("load", {}).get("empty_claims") or 0
+    idle = ", a longer consumers.idle_s (most were claims that found nothing)" if empty > taken / 2 else ""
+    came = f"about {taken / seconds:.0f} calls a second came through"
+    return f"; {came}: give a lower --rate{idle}, or have the limit raised"
 
 
 def _consumers(missed: Sequence[str], told: Mapping[str, Any]) -> str:
