@@ -1,6 +1,7 @@
 """AUTH: who may call, and what with which right."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from queueproof.contract import wire
 from queueproof.drive.asking import ask, holds
@@ -28,6 +29,7 @@ from queueproof.drive.outcomes import Inconclusive, NotRun, NotSupported
 from queueproof.drive.queue import Queue
 
 HOLD_S = 60
+UNKNOWN = "sgk_" + "0" * 40
 
 
 @proves("AUTH-1")
@@ -36,14 +38,22 @@ async def test_no_token(case: Case) -> None:
 
     Every documented verb, each on things that exist; the same requests with the key succeed (the control).
     """
+    await refused_everywhere(case, "without a token", "AUTH_TOKEN_MISSING", authorization="")
+
+
+async def refused_everywhere(case: Case, how: str, code: str, **call: str) -> None:
+    """Every endpoint refuses a call that is sent so, on things that exist; the same with the key succeeds.
+
+    A path that is not documented may not be there.
+    """
     for deed in await deeds(case, await case.queue(scope=await case.own_scope())):
-        exchange = await ask(case, deed.request, authorization="", fields=deed.fields)
+        exchange = await ask(case, deed.request, fields=deed.fields, **call)
         if not exchange.ok and await succeeds(case, deed) is None:
-            continue  # a path that is not documented, and not there
+            continue
         case.require(
-            (exchange.status, exchange.code) == (401, "AUTH_TOKEN_MISSING"),
-            f"{deed.name} without a token was answered {exchange.told()}",
-            expected="401 AUTH_TOKEN_MISSING",
+            (exchange.status, exchange.code) == (401, code),
+            f"{deed.name} {how} was answered {exchange.told()}",
+            expected=f"401 {code}",
             seen=exchange.told(),
             evidence=(exchange, case.exchanges[-1]),
         )
@@ -55,8 +65,11 @@ async def test_unknown_token(case: Case) -> None:
 
     Tokens that never were: made up, long and short, the right one with a character changed, with one more, cut short,
     and, where its letters are of both cases, with each in the other one. The same requests with the right one succeed
-    (the control). A revoked token would need a way to revoke one: the API has none.
+    (the control). Where requests are not counted, one of them on every endpoint. A revoked token would need a way to
+    revoke one: the API has none.
     """
+    if not case.world.client.budget.rationed:
+        await refused_everywhere(case, "with an unknown token", "AUTH_TOKEN_INVALID", key=UNKNOWN)
     queue = await case.queue()
     message = await queue.publish()
     right = case.world.client.key
@@ -78,14 +91,15 @@ async def test_unknown_token(case: Case) -> None:
 def unknown_tokens(right: str) -> list[str]:
     """Tokens that no server gave out. A changed character stands where, in a signed token, the signature is."""
     place = len(right) * 7 // 8
-    short = [right[:place]] if place < len(right) else []
+    bare = right.rstrip("=")  # padding that is not there may be made up for
+    short = [cut for cut in (right[:place], bare[:-1]) if cut and cut != right]
     changed = [right[:at] + _other(right[at : at + 1]) + right[at + 1 :] for at in (place, len(right) - 1)]
     kept = max(right.find("_"), right.rfind(".")) + 1  # what tells the kind of a token is no secret
     secret = right[kept:]
     # Letters of one case alone may spell a number, as hexadecimal digits do, and mean the same in the other.
     mixed = secret != secret.lower() and secret != secret.upper()
     swapped = [right[:kept] + secret.swapcase()] if mixed else []
-    return ["sgk_" + "0" * 40, "sgk_no", *changed, right + "x", *short, *swapped]
+    return [UNKNOWN, "sgk_no", *changed, right + "x", *short, *swapped]
 
 
 def _other(character: str) -> str:
@@ -194,7 +208,8 @@ async def test_every_deed_needs_its_right(case: Case) -> None:
 async def test_a_right_is_no_other(case: Case) -> None:
     """AUTH-5: Holding one key MUST NOT grant another key's endpoints.
 
-    Key by key: each works on an endpoint of its own right (the control) and is refused on those of the three others.
+    Key by key: each works on an endpoint of its own right (the control) and is refused on those of the three others,
+    also when their paths are written with a query or a slash at the end.
     """
     queue = await case.queue(scope=await case.own_scope())
     names, idle = await working_keys(case, await case.queue(scope=queue.scope))
@@ -202,6 +217,9 @@ async def test_a_right_is_no_other(case: Case) -> None:
         for deed in few_deeds(case, queue):
             if deed.right != name:
                 await denied(case, deed, [name], root="AUTH-5")
+                for end in () if case.world.client.budget.rationed else ("?qp=1", "/", "/?qp=1"):
+                    request = replace(deed.request, path=deed.request.path + end)
+                    await denied(case, replace(deed, request=request), [name], root="AUTH-5", controlled=False)
     no_key_was_idle(idle)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from queueproof.contract import wire
 from queueproof.drive.asking import ask
-from queueproof.drive.case import QUICKSTART_QUEUE, Case, proves
+from queueproof.drive.case import Case, proves
 from queueproof.drive.client import Exchange
 from queueproof.drive.deeds import deeds, no_key_was_idle, succeeds, working_keys
 from queueproof.drive.outcomes import Disturbed, Inconclusive
@@ -75,11 +75,10 @@ async def test_another_tenant_moves_nothing(case: Case) -> None:
     seen = await ask(case, wire.read_scope(scope), key=foreign)
     if seen.status not in {401, 403, 404}:
         raise Inconclusive(f"the other tenant's key is answered {seen.told()} for this id", evidence=(seen.op,))
-    fields = {**QUICKSTART_QUEUE, "slug": "theirs", "display_name": "Theirs"}
     moves = [
         wire.change_queue(scope, queue.id, "pause"),
         wire.change_scope(scope, "pause"),
-        wire.create_queue(scope, fields),
+        wire.create_queue(scope, case.queue_form()),
     ]
     none_granted(case, [await ask(case, request, key=foreign) for request in moves])
     before = await ask(case, wire.read_queue(scope, queue.id))
@@ -130,8 +129,7 @@ async def test_an_idempotency_key_is_its_tenants_own(case: Case) -> None:
 
 async def same_publish(case: Case, queue: Queue, message: Message, scope: str, foreign: str) -> None:
     """The message's publish, sent by the other tenant into a new queue of its scope, gives another id or a refusal."""
-    fields = {"slug": case.world.slug("foreign"), "display_name": "queueproof", **QUICKSTART_QUEUE, "max_depth": 0}
-    place = await ask(case, wire.create_queue(scope, fields), key=foreign)
+    place = await ask(case, wire.create_queue(scope, case.queue_form()), key=foreign)
     if not place.ok:
         return
     again: Exchange = await ask(case, wire.publish(scope, wire.identity(place.data), message.fields), key=foreign)

@@ -1,6 +1,7 @@
 """DONE: completing what is not claimed, and responses of every kind."""
 
 import asyncio
+import time
 from functools import partial
 from typing import Any
 
@@ -9,14 +10,52 @@ from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.client import Exchange
 from queueproof.drive.counters import counters_are
 from queueproof.drive.difference import contrast
-from queueproof.drive.optional import answered, tolerated
+from queueproof.drive.optional import answered, released, tolerated
 from queueproof.drive.outcomes import UNDOCUMENTED, Disturbed, NotSupported
-from queueproof.drive.queue import Message, Queue
+from queueproof.drive.queue import BACKOFF_S, Message, Queue
 from queueproof.evidence.digest import same_json
 
+S = 1_000_000_000  # ns
 HOLD_S = 60
 RACERS = 5
 WHAT = "completing what is not claimed moved the counters"
+
+
+@proves("DONE-3")
+async def test_a_completion_counts_once_whatever_came_before(case: Case) -> None:
+    """DONE-3: Complete MUST lower `depth_claimed` by one.
+
+    Sixteen messages, of which one had lapsed before, one was released and one extended, where that is there; all but
+    the last two are completed one after the other.
+    """
+    if case.world.client.budget.rationed:
+        raise NotSupported("the server counts requests: this is left out there")
+    queue = await case.lasting_queue()
+    messages = await queue.publish_many(16)
+    await queue.take_one(messages[0])
+    given = await released(queue, await queue.take_one(messages[1], timeout_s=HOLD_S))
+    within_s = case.world.dialect.timeout_s + case.world.bound_s + BACKOFF_S
+    await queue.take_one(messages[0], timeout_s=HOLD_S, root="VIS-2", within_s=within_s)
+    soon_ns = time.monotonic_ns() + HOLD_S * S // 3
+    missing = [
+        message
+        for message in messages
+        if message not in queue.latest
+        or queue.latest[message].held_until_ns < soon_ns
+        or (message is messages[1] and given and queue.counts[message] == 1)
+    ]
+    await queue.take(*missing, batch_size=10, timeout_s=HOLD_S, root="CLAIM-1", within_s=within_s)
+    extend = wire.extend(queue.scope, queue.latest[messages[2]].id, visibility_timeout_s=HOLD_S)
+    await answered(case, extend, fields={"timeout_s": HOLD_S})
+    held = [queue.latest[message] for message in messages]
+    queue.holding(*held)
+    await counters_are(case, queue, 0, len(held), root="CLAIM-7")
+    for delivery in held[:-2]:
+        await queue.complete(delivery)
+    queue.holding(*held[-2:])
+    if queue.unsettled:
+        raise Disturbed("a call of unknown result may count too")
+    await counters_are(case, queue, 0, 2, root="DONE-3", summary="completions did not lower depth_claimed by one each")
 
 
 @proves("DONE-5")
@@ -124,7 +163,8 @@ async def test_every_kind_of_response_is_kept(case: Case) -> None:
     """DONE-2: `response` MUST be stored on the message and readable afterwards.
 
     Responses as wide as bodies are: numbers, texts of many scripts, control characters, deep and long ones, each read
-    off its own message's row. An odd or long one may be refused, but what a server took it shows unchanged.
+    off its own message's row. One may be refused, an odd or long one also by a fault of the server's own, but what a
+    server took it shows unchanged.
     """
     queue = await case.queue()
     responses = (*RESPONSES, *ODD_RESPONSES[: 3 if case.world.thrift else None])
@@ -134,8 +174,9 @@ async def test_every_kind_of_response_is_kept(case: Case) -> None:
         for delivery in await queue.take(next(iter(waiting)), timeout_s=HOLD_S):  # and done at once, however slow it is
             if (response := waiting.pop(delivery.message, None)) is None:
                 continue
+            faults = "DONE-2" if response in RESPONSES else UNDOCUMENTED
             with tolerated():
-                done = await queue.complete(delivery, response=response, root=UNDOCUMENTED)
+                done = await queue.complete(delivery, response=response, root=UNDOCUMENTED, faults=faults)
                 completions.append((delivery.message, response, done))
     for message, response, done in completions:
 

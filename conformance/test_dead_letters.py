@@ -17,9 +17,10 @@ from queueproof.drive.burial import (
     undisturbed,
 )
 from queueproof.drive.case import Case, proves, spell
-from queueproof.drive.optional import answered, queue_with
+from queueproof.drive.optional import answered, publish_with, queue_with
+from queueproof.drive.ordering import ranked_fields
 from queueproof.drive.outcomes import UNDOCUMENTED, Blocked, NotSupported
-from queueproof.drive.queue import BACKOFF_S
+from queueproof.drive.queue import BACKOFF_S, Message, Queue
 from queueproof.evidence.digest import same_json
 from queueproof.evidence.margins import FRESH_NS
 
@@ -47,6 +48,28 @@ async def test_all_that_failed_at_once_are_dead_letters(case: Case) -> None:
     await asyncio.gather(*(queue.act("fail", d, root="FAIL-1", burst=True, reason=REASON) for d in together))
     await queue.act("fail", held[messages[4]], root="FAIL-1", reason=REASON)
     await all_buried(case, letters, dict.fromkeys(messages, queue))
+
+
+@proves("DLQ-2")
+async def test_every_ordering_has_its_dead_letters(case: Case) -> None:
+    """DLQ-2: The message MUST appear in the same scope's `_dead_letter`, with its body.
+
+    Messages of queues of each ordering, with labels and without.
+    """
+    if case.world.client.budget.rationed:
+        raise NotSupported("the server counts requests: the other orderings are left out there")
+    scope = await case.own_scope()
+    letters = await graveyard(case, scope)
+    spent: dict[Message, Queue] = {}
+    for ordering, more in {"fifo": {}, **ranked_fields(case.world)}.items():
+        queue = await queue_with(case, scope=scope, shown="max_retries", max_retries=1, ordering=ordering)
+        queue.unmodelled = True  # its messages are completed in another queue
+        for labels in ({"qp": "yes"}, {}):
+            message = await publish_with(queue, labels=labels or None, **more)
+            held = await queue.take_one(message, timeout_s=HOLD_S)
+            await queue.act("fail", held, root="FAIL-1", reason=REASON)
+            spent[message] = queue
+    await all_buried(case, letters, spent)
 
 
 @proves("DLQ-2")

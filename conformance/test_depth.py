@@ -10,7 +10,6 @@ from queueproof.drive.burial import bury_in, graveyard
 from queueproof.drive.case import Case, proves
 from queueproof.drive.client import Exchange
 from queueproof.drive.optional import all_come, answered, publish_delayed, queue_with, released, try_publish
-from queueproof.drive.ordering import in_an_hour
 from queueproof.drive.outcomes import Disturbed, NotSupported
 from queueproof.drive.queue import Queue
 
@@ -91,7 +90,7 @@ async def test_every_ordering_has_its_limit(case: Case) -> None:
 
     Also where the queue is ordered by priority, or by deadline.
     """
-    for ordering, more in {"priority": {}, "deadline": {"deadline": in_an_hour()}}.items():
+    for ordering, more in {"priority": {}, "deadline": {"deadline": case.world.in_an_hour()}}.items():
         queue = await small(case, ordering=ordering)
         await fill(queue, more=more)
         full(case, await try_publish(queue, forbidden="DEPTH-2", more=more))

@@ -1,18 +1,20 @@
 """ENV: what errors say besides their code, and that they are the caller's."""
 
+import json
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from queueproof.contract import wire
 from queueproof.drive.asking import ask
-from queueproof.drive.case import QUICKSTART_QUEUE, Case, proves, spell
+from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.client import Exchange
 from queueproof.drive.outcomes import Blocked, Inconclusive
-from queueproof.drive.queue import Queue
+from queueproof.drive.queue import QUICKSTART_PRIORITY, Queue
+from queueproof.evidence.digest import digest
 
 HOLD_S = 60
-CODES = (wire.IDEMPOTENCY_CONFLICT, wire.QUEUE_FULL, wire.QUEUE_PAUSED, wire.SCOPE_PAUSED)
 
 
 @proves("ENV-4")
@@ -52,14 +54,15 @@ async def test_invalid_requests_are_told_by_field(case: Case) -> None:
     """ENV-5: A schema-invalid request body MUST give 422 `VALIDATION_ERROR`, with `error.details[]` of
     `{field, message}`.
 
-    Requests that are wrong by any reading: a publish without its body, an object where a slug, a type, a number, a tier
-    or an ordering belongs, a list where labels do, two such mistakes at once, and a number, a text or a list where all
-    the fields belong. Each of them in its right form succeeds (the control).
+    Requests that are wrong by any reading: a publish without its body, an object where a slug, a type or a number
+    belongs, a list where labels do, two such mistakes at once, and a number, a text or a list where all the fields
+    belong; and an object as a tier, score or ordering, where another value out of its range is refused, as it should
+    be. Each of them in its right form succeeds (the control).
     """
     queue = await case.queue(ordering="priority", root="QUEUE-3")  # where a tier and a score have a meaning
     message = await queue.publish()
     await queue.take(message)
-    for what, request in invalid_requests(case, queue):
+    for what, request in [*invalid_requests(case, queue), *await odd_ranks(case, queue)]:
         exchange = await ask(case, request)
         case.require(
             not exchange.ok,
@@ -83,12 +86,9 @@ def invalid_requests(case: Case, queue: Queue) -> list[tuple[str, wire.Request]]
     scope, place = queue.scope, queue.id
     whole = {"type": "qp.case", "body": {"qp": case.world.token()}}
     keyed = {"idempotency_key": case.world.token()} if case.world.dialect.publish_key_needed else {}
-    named = {"slug": case.world.slug(case.requirement), "display_name": "queueproof", **QUICKSTART_QUEUE}
+    named = case.queue_form()
     claim = wire.claim(scope, place, batch_size=1, visibility_timeout_s=5)
     odd: Any = {"not": "this"}
-
-    def ranked(**priority: Any) -> wire.Request:
-        return wire.publish(scope, place, {**whole, **keyed, "priority": priority})
 
     return [
         ("a publish without a body", wire.publish(scope, place, {"type": "qp.case", **keyed})),
@@ -96,16 +96,45 @@ def invalid_requests(case: Case, queue: Queue) -> list[tuple[str, wire.Request]]
         ("a publish whose labels are a text", wire.publish(scope, place, {**whole, **keyed, "labels": "none"})),
         ("a publish whose labels are a list", wire.publish(scope, place, {**whole, **keyed, "labels": ["none"]})),
         ("a publish with two mistakes", wire.publish(scope, place, {**whole, **keyed, "type": odd, "labels": "none"})),
-        ("a publish whose tier is an object", ranked(tier=odd, score=500)),
-        ("a publish whose score is an object", ranked(tier="normal", score=odd)),
         ("a claim of an object of messages", changed(claim, {"batch_size": odd, "visibility_timeout_s": 5})),
+        ("a claim for a word's time", changed(claim, {"batch_size": 1, "visibility_timeout_s": "queueproof"})),
+        ("a claim of a word's number", changed(claim, {"batch_size": "queueproof", "visibility_timeout_s": 5})),
         ("a scope whose slug is an object", changed(wire.create_scope("", ""), {"slug": odd, "display_name": "qp"})),
         ("a queue whose slug is an object", wire.create_queue(scope, {**named, "slug": odd})),
-        ("a queue whose ordering is an object", wire.create_queue(scope, {**named, "ordering": odd})),
         ("a publish that is a number", changed(wire.publish(scope, place, whole), 7)),
+        ("a publish that is null", changed(wire.publish(scope, place, whole), None)),
         ("a queue that is a text", changed(wire.create_queue(scope, named), "queueproof")),
         ("a claim that is a list", changed(claim, ["queueproof"])),
     ]
+
+
+async def odd_ranks(case: Case, queue: Queue) -> list[tuple[str, wire.Request]]:
+    """The same for what should be refused, and need not be (QUEUE-4, PUB-8): where another odd value is refused."""
+    if case.world.thrift:
+        return []
+    whole = {"type": "qp.case", "body": {"qp": case.world.token()}}
+    whole |= {"idempotency_key": case.world.token()} if case.world.dialect.publish_key_needed else {}
+
+    def ranked(**priority: Any) -> wire.Request:
+        return wire.publish(queue.scope, queue.id, {**whole, "priority": {**QUICKSTART_PRIORITY, **priority}})
+
+    def ordered(ordering: Any) -> wire.Request:
+        return wire.create_queue(queue.scope, case.queue_form(ordering=ordering))
+
+    odd: Any = {"not": "this"}
+    pairs = [
+        (ranked(tier="qp-unknown"), "a publish whose tier is an object", ranked(tier=odd)),
+        (ranked(score=1001), "a publish whose score is an object", ranked(score=odd)),
+        (ordered("qp-unknown"), "a queue whose ordering is an object", ordered(odd)),
+    ]
+    found = []
+    for other, what, odder in pairs:
+        exchange = await ask(case, other)
+        if exchange.refused:
+            found.append((what, odder))
+        elif exchange.ok and other.verb == "create-queue" and wire.identity(exchange.data):
+            case.world.ledger.queue(queue.scope, wire.identity(exchange.data))
+    return found
 
 
 def changed(request: wire.Request, body: Any) -> wire.Request:
@@ -133,9 +162,9 @@ async def test_what_is_no_json_is_refused(case: Case) -> None:
     """ENV-5: A schema-invalid request body MUST give 422 `VALIDATION_ERROR`, with `error.details[]` of
     `{field, message}`.
 
-    Half of a publish, of a claim and of a completion is refused, with whatever 4xx status. A byte that is no UTF-8, and
-    optional members that are null, may be refused or taken, and are no fault of the server's own. The completion as a
-    whole succeeds (the control).
+    Half of a publish, of a claim and of a completion is refused, with whatever 4xx status. A byte that is no UTF-8,
+    optional members that are null, a body that is no object, and a scope or queue whose slug is a number or left out
+    may be refused or taken, and are no fault of the server's own. The completion as a whole succeeds (the control).
     """
     queue = await case.queue()
     held = await queue.take_one(await queue.publish(), timeout_s=HOLD_S + case.world.room_s(10))
@@ -163,6 +192,32 @@ async def test_what_is_no_json_is_refused(case: Case) -> None:
             evidence=(exchange,),
         )
     await queue.complete(held)
+    if not case.world.client.budget.rationed:
+        await odd_slugs(case, queue)
+
+
+async def odd_slugs(case: Case, queue: Queue) -> None:
+    """A scope or queue whose slug is a number, or that has none, may be made or refused, and is no 500."""
+    named = {"display_name": "queueproof"}
+    without = {name: value for name, value in case.queue_form().items() if name != "slug"}
+    for what, request in (
+        ("a scope whose slug is a number", changed(wire.create_scope("", ""), {"slug": time.time_ns(), **named})),
+        ("a scope without a slug", changed(wire.create_scope("", ""), named)),
+        ("a queue without a slug", wire.create_queue(queue.scope, without)),
+    ):
+        exchange = await ask(case, request)
+        made = wire.identity(exchange.data) if exchange.ok else ""
+        if made and request.verb == "create-scope":
+            await case.send(wire.delete_scope(made))
+        elif made:
+            case.world.ledger.queue(queue.scope, made)
+        case.require(
+            exchange.status < 500,
+            f"{what} was answered as a fault of the server's own",
+            expected="a 4xx answer, or a 2xx one",
+            seen=exchange.told(),
+            evidence=(exchange,),
+        )
 
 
 def odd_publishes(queue: Queue) -> Iterator[tuple[str, tuple[wire.Request, dict[str, Any]]]]:
@@ -172,6 +227,12 @@ def odd_publishes(queue: Queue) -> Iterator[tuple[str, tuple[wire.Request, dict[
     yield "with a byte that is no UTF-8", (replace(request, body=body), fields)
     for names in (("labels",), ("priority",), ("idempotency_key",), ("correlation_id", "delay_until", "ttl_seconds")):
         yield f"whose {', '.join(names)} {'are' if names[1:] else 'is'} null", publish_of(queue, *names)
+    values: tuple[Any, ...] = () if queue.world.client.budget.rationed else ([], ["a", 1], "a", 7, True, {})
+    for value in values:
+        request, fields = publish_of(queue)
+        sent = {**json.loads(request.body or b"{}"), "body": value}
+        described = {**fields, "token": "", "body": digest(value)}
+        yield f"of the body {spell(value)}", (changed(request, sent), described)
 
 
 def publish_of(queue: Queue, *nulls: str) -> tuple[wire.Request, dict[str, Any]]:
@@ -199,7 +260,7 @@ async def test_refusals_are_the_callers(case: Case) -> None:
     seen = 0
     for way in ways:
         exchange = await way(case)
-        if exchange is None or exchange.code not in CODES:
+        if exchange is None or exchange.code not in wire.MODULE_CODES:
             continue
         seen += 1
         case.require(

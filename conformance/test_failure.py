@@ -12,23 +12,16 @@ from queueproof.contract import wire
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.client import Exchange
 from queueproof.drive.difference import contrast
-from queueproof.drive.optional import DeadLetters, dead_letter_queue, queue_with, tolerated
-from queueproof.drive.outcomes import UNDOCUMENTED, Blocked, Disturbed, Inconclusive, NotSupported, Violation
+from queueproof.drive.failing import HOLD_S, REASON, comes_back, fail, forgiving
+from queueproof.drive.optional import DeadLetters, dead_letter_queue, queue_with
+from queueproof.drive.outcomes import Disturbed, Inconclusive, NotSupported
 from queueproof.drive.queue import BACKOFF_S, Delivery, Message, Queue
 from queueproof.evidence.digest import same_json
 
 S = 1_000_000_000  # ns
-# Longer than every wait here: what comes back was given back, and did not lapse.
-HOLD_S = 60
 # A backoff shorter than this cannot be told from none over a network.
 AT_ONCE_S = 0.1
 RETRIES = 2
-REASON = "queueproof: on purpose"
-
-
-async def forgiving(case: Case, retries: int = 10) -> Queue:
-    """A queue whose messages may fail more often than a case lets them."""
-    return await queue_with(case, shown="max_retries", max_retries=retries)
 
 
 @proves("FAIL-1")
@@ -46,33 +39,6 @@ async def test_a_failed_message_returns(case: Case) -> None:
         failed = await fail(queue, held, reason)
         await is_pending(case, queue, message, failed)
         held = await comes_back(queue, message)
-
-
-async def fail(queue: Queue, delivery: Delivery, reason: str | None) -> Exchange:
-    """Fails it, for None without a reason: that one is needed is not documented, but a server may demand it."""
-    if reason is None:
-        with contextlib.suppress(NotSupported), tolerated():
-            return await queue.act("fail", delivery, root=UNDOCUMENTED)
-    return await queue.act("fail", delivery, root="FAIL-1", reason=reason or REASON)
-
-
-async def comes_back(queue: Queue, message: Message) -> Delivery:
-    """The next delivery of a failed message.
-
-    How long a backoff may be is not documented. One that is not over after BACKOFF_S is no fault while the row shows
-    when it will be, or cannot be read; a row that shows nothing of the kind leaves nothing to wait for.
-    """
-    doing = "a failed message did not come back"
-    try:
-        return await queue.take_one(message, timeout_s=HOLD_S, root="FAIL-1", within_s=BACKOFF_S, doing=doing)
-    except (Violation, Blocked) as end:
-        if end.summary != doing:
-            raise
-        with contextlib.suppress(NotSupported):
-            row = await queue.read(message)
-            if not (row.get("visible_at") or row.get("delay_until")):
-                raise
-        raise Inconclusive(f"{doing} within {BACKOFF_S:g} s: its backoff may be longer", evidence=end.evidence) from end
 
 
 async def is_pending(case: Case, queue: Queue, message: Message, failed: Exchange) -> None:
@@ -232,13 +198,16 @@ class Spent:
     message: Message
     retries: int  # max_retries of its queue
     reason: str | None  # what it fails for
+    extended: bool = False  # each hold of it is extended before it fails
     deliveries: list[Delivery] = field(default_factory=list)
     fails: list[Exchange] = field(default_factory=list)
     letters: DeadLetters | None = None
     dead: tuple[dict[str, Any], Exchange] | None = None  # how `_dead_letter` shows it
 
 
-async def spend(case: Case, *, root: str, retries: int = RETRIES, reason: str | None = REASON) -> Spent:
+async def spend(
+    case: Case, *, root: str, retries: int = RETRIES, reason: str | None = REASON, extended: bool = False
+) -> Spent:
     """Fails a message until it was seen in `_dead_letter`, or until it has not come back for the longest backoff.
 
     `root`: the promise that is broken when it comes back less often than `max_retries`. More deliveries than one
@@ -247,7 +216,7 @@ async def spend(case: Case, *, root: str, retries: int = RETRIES, reason: str | 
     scope = await case.own_scope()
     queue = await queue_with(case, scope=scope, shown="max_retries", max_retries=retries)
     letters = await letters_of(case, scope)
-    spent = Spent(queue, await queue.publish(), retries, reason, letters=letters)
+    spent = Spent(queue, await queue.publish(), retries, reason, extended, letters=letters)
     for _ in range(retries):
         wait_s = BACKOFF_S if spent.fails else None
         await fail_once(spent, await queue.take_one(spent.message, timeout_s=HOLD_S, root=root, within_s=wait_s))
@@ -276,6 +245,9 @@ async def letters_of(case: Case, scope: str) -> DeadLetters | None:
 
 async def fail_once(spent: Spent, delivery: Delivery) -> None:
     spent.deliveries.append(delivery)
+    if spent.extended:
+        with contextlib.suppress(NotSupported):
+            await spent.queue.act("extend", delivery, root="VIS-5", visibility_timeout_s=HOLD_S)
     spent.fails.append(await fail(spent.queue, delivery, spent.reason))
 
 
@@ -299,9 +271,14 @@ async def test_a_spent_message_leaves_its_queue(case: Case) -> None:
     """DLQ-1: Fail with `attempts >= max_retries` MUST leave nothing claimable in the source queue for that message.
 
     After the last failure claims on the queue go on for a while; a message that is published then is delivered (the
-    control).
+    control). So it is with one whose holds were extended before it failed.
     """
-    spent = await spend(case, root="FAIL-1")
+    await asyncio.gather(*(leaves(case, extended) for extended in ((False,) if case.world.thrift else (False, True))))
+
+
+async def leaves(case: Case, extended: bool) -> None:
+    """A message that was failed as often as it may be leaves its queue."""
+    spent = await spend(case, root="FAIL-1", extended=extended)
     queue = spent.queue
     control = await queue.publish()
     met = False

@@ -11,7 +11,17 @@ from queueproof.drive.burial import HOLD_S, REASON, bury
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.client import Exchange
 from queueproof.drive.counters import counters_are
-from queueproof.drive.optional import DeadLetters, answered, dead_letter_queue, queue_with, released, row_of
+from queueproof.drive.failing import comes_back, fail, forgiving
+from queueproof.drive.optional import (
+    DeadLetters,
+    answered,
+    dead_letter_queue,
+    publish_with,
+    queue_with,
+    released,
+    row_of,
+)
+from queueproof.drive.ordering import ranked_fields
 from queueproof.drive.outcomes import Disturbed, Inconclusive, NotSupported
 from queueproof.drive.queue import BACKOFF_S, Message, Queue
 from queueproof.evidence.digest import same_json
@@ -93,7 +103,7 @@ async def test_the_last_attempt_but_one_is_not_the_last(case: Case) -> None:
     A message of a queue of seven attempts is claimed and released until its sixth, which fails: it is delivered once
     more. One that is not, after so many attempts, may back off for longer: then its row says that it is pending.
     """
-    queue = await queue_with(case, shown="max_retries", max_retries=ATTEMPTS)
+    queue = await forgiving(case, ATTEMPTS)
     message = await queue.publish()
     held = await queue.take_one(message, timeout_s=HOLD_S)
     for made in range(1, ATTEMPTS - 1):
@@ -121,6 +131,24 @@ async def test_the_last_attempt_but_one_is_not_the_last(case: Case) -> None:
         evidence=(message.publish, held.claim, failed, case.exchanges[-1]),
         liveness=True,
     )
+
+
+@proves("FAIL-1")
+async def test_a_failed_message_returns_in_every_ordering(case: Case) -> None:
+    """FAIL-1: Fail with `attempts < max_retries` MUST return the message to `pending`; it MUST become claimable again
+    eventually.
+
+    Failed twice, long before its lock would end, in queues ordered by priority and by deadline.
+    """
+    if case.world.client.budget.rationed:
+        raise NotSupported("the server counts requests: the other orderings are left out there")
+    for ordering, more in ranked_fields(case.world).items():
+        queue = await forgiving(case, ordering=ordering)
+        message = await publish_with(queue, **more)
+        held = await queue.take_one(message, timeout_s=HOLD_S)
+        for _ in range(2):
+            await fail(queue, held)
+            held = await comes_back(queue, message)
 
 
 @proves("FAIL-5")

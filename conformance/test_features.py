@@ -150,11 +150,13 @@ def steps_of(entry: Any) -> list[str]:
 async def test_the_audit_log_is_filtered(case: Case) -> None:
     """AUD-2: `GET /scopes/{scope_id}/audit?correlation_id=` MUST filter.
 
-    Two chains in two queues: the log of the one holds entries of its message (the control) and none of the other's.
+    Two chains in two queues, of which one's correlation id begins with the other's: the log of the one holds entries of
+    its message (the control) and none of the other's.
     """
     scope = await case.own_scope()
     queues = [await case.queue(scope=scope), await case.queue(scope=scope)]
-    ours, theirs = [await finished(queue) for queue in queues]
+    token = case.world.token()
+    ours, theirs = [await finished(queue, f"{token}.chain{end}") for queue, end in zip(queues, ("", ".2"), strict=True)]
     correlation = correlation_of(ours)
 
     async def read(**query: str) -> list[dict[str, Any]]:
@@ -187,10 +189,9 @@ async def test_the_audit_log_is_filtered(case: Case) -> None:
     )
 
 
-async def finished(queue: Queue) -> Message:
-    """A message that went its whole way."""
-    message = await queue.publish()
-    correlation_of(message)
+async def finished(queue: Queue, correlation: str) -> Message:
+    """A message of that chain, which went its whole way."""
+    message = await publish_with(queue, correlation_id=correlation)
     await queue.complete(await queue.take_one(message, timeout_s=HOLD_S))
     return message
 
@@ -345,7 +346,7 @@ async def test_schemas_have_names_and_versions(case: Case) -> None:
     for version, exchange in zip(spelled, read, strict=True):
         data = exchange.data if isinstance(exchange.data, dict) else {}
         case.require(
-            not exchange.ok or str(data.get("version", version)) == version,
+            not exchange.ok or spelled_version(data.get("version", version)) == version,
             "a schema is read by its name and version, and another version comes",
             expected=f"version {version} of {name}",
             seen=spell(exchange.data),
@@ -387,7 +388,12 @@ def titled(version: int | str) -> str:
 async def versions_listed(case: Case, scope: str, name: str) -> set[str]:
     """The versions of a name that the list of schemas shows."""
     rows = await listed(case, lambda **page: wire.list_schemas(scope, **page)) or []
-    return {str(row.get("version")) for row in rows if row.get("name") == name}
+    return {spelled_version(row.get("version")) for row in rows if row.get("name") == name}
+
+
+def spelled_version(value: Any) -> str:
+    """A version as text; the number 1.0 is 1."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 # ── rates ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -64,7 +64,7 @@ async def test_many_keys_push_out_none(case: Case) -> None:
 async def replayed(case: Case, queue: Queue, message: Message, when: str) -> None:
     """The message's publish again, letter by letter, gives its id."""
     request = wire.publish(queue.scope, queue.id, message.fields)
-    replay = await ask(case, request, fields=queue.described(message.token, message.fields))
+    replay = await ask(case, request, fields=queue.described(message.token, message.fields), urgent=True)
     case.require(
         replay.ok and wire.identity(replay.data) == message.id,
         f"the same publish again, {when}, did not give the first message's id",

@@ -8,7 +8,6 @@ from queueproof.drive.case import Case, proves
 from queueproof.drive.client import Exchange
 from queueproof.drive.lifecycle import place, resume, verb
 from queueproof.drive.optional import answered, change, queue_with, tolerated, try_publish
-from queueproof.drive.ordering import in_an_hour
 from queueproof.drive.outcomes import UNDOCUMENTED, NotSupported
 from queueproof.drive.queue import Queue
 
@@ -49,7 +48,7 @@ async def refuses(case: Case, queue: Queue, level: str, state: str, *, urgent: b
 
 async def refuses_delayed(case: Case, queue: Queue, level: str) -> None:
     """A publish that is delayed is refused while its queue or scope is paused, perhaps because of the delay."""
-    exchange = await try_publish(queue, forbidden=case.requirement, more={"delay_until": in_an_hour()})
+    exchange = await try_publish(queue, forbidden=case.requirement, more={"delay_until": case.world.in_an_hour()})
     case.require(
         not exchange.ok,
         f"a delayed publish to a paused {level} was taken",
@@ -219,13 +218,16 @@ async def test_a_resumed_scope_works_again(case: Case) -> None:
     """LIFE-5: `POST .../resume` MUST make publish and claim work again; messages pending before the pause MUST still
     be there.
 
-    The same for a scope.
+    The same for a scope, of whose three queues each has a message that waits.
     """
     await works_again(case, "scope")
 
 
 async def works_again(case: Case, level: str) -> None:
     queue, messages = await place(case, level)
+    more = 0 if level == "queue" or case.world.thrift else 2
+    others = [await case.queue(scope=queue.scope) for _ in range(more)]
+    beside = [await other.publish() for other in others]
     held = await queue.take_one(messages[0], timeout_s=HOLD_S)
     for _ in range(2):
         await change(case, verb(queue, level, "pause"))
@@ -235,6 +237,8 @@ async def works_again(case: Case, level: str) -> None:
     await queue.complete(held)
     for delivery in await queue.take(*messages[1:], batch_size=3, timeout_s=HOLD_S, root="LIFE-5"):
         await queue.complete(delivery)
+    for other, message in zip(others, beside, strict=True):
+        await other.complete(await other.take_one(message, timeout_s=HOLD_S, root="LIFE-5"))
 
 
 @proves("LIFE-6")

@@ -9,6 +9,7 @@ from queueproof.drive.ordering import in_order, ranked, spaced
 from queueproof.drive.outcomes import Blocked, NotSupported
 
 HOLD_S = 60
+CROWD = 70
 
 
 # Messages that differ in everything by which fifo ordering must not go.
@@ -69,6 +70,22 @@ async def test_fifo_batches_take_the_oldest(case: Case) -> None:
     found = [d for size in (4, 7, 2) for d in (await queue.claim(size, HOLD_S)).deliveries]
     missing = set(messages) - {delivery.message for delivery in found}
     found += await queue.take(*missing, batch_size=4, timeout_s=HOLD_S) if missing else []
+    in_order(case, queue, found, messages, "published earlier")
+
+
+@proves("ORD-1")
+async def test_the_oldest_of_a_crowd_goes_first(case: Case) -> None:
+    """ORD-1: `fifo`: sequentially published messages MUST be claimed oldest first.
+
+    Of seventy that wait, one at a time and in batches, until all of them have come.
+    """
+    if case.world.client.budget.rationed:
+        raise NotSupported("the server counts requests: a crowd is left out there")
+    queue = await case.queue(ordering="fifo")
+    messages = await spaced(queue, [{}] * CROWD)
+    found = [d for size in (1, 1, 10, 1, 20) for d in (await queue.claim(size, HOLD_S)).deliveries]
+    missing = set(messages) - {delivery.message for delivery in found}
+    found += await queue.take(*missing, batch_size=10, timeout_s=HOLD_S) if missing else []
     in_order(case, queue, found, messages, "published earlier")
 
 
@@ -137,10 +154,11 @@ async def test_the_higher_of_two_goes_first(case: Case) -> None:
 
 
 async def by_score(case: Case, tier: str, *, batch_size: int, scores: Sequence[int] = SCORES) -> None:
-    """Publishes the scores in their order and takes them in the order of their height."""
+    """Publishes the scores in their order, a third of them under keys, and takes them in the order of their height."""
     queue = await case.queue(ordering="priority", root="QUEUE-3")
-    fields = [{"priority": {"tier": tier, "score": score}} for score in scores]
-    messages = await spaced(queue, fields, root="ORD-3")
+    keys = [{"idempotency_key": case.world.token()} if number % 3 == 1 else {} for number in range(len(scores))]
+    ranks = [{"priority": {"tier": tier, "score": score}} for score in scores]
+    messages = await spaced(queue, [rank | key for rank, key in zip(ranks, keys, strict=True)], root="ORD-3")
     found = await queue.take(*messages, batch_size=batch_size, timeout_s=HOLD_S)
     best_first = sorted(messages, key=lambda message: -int(message.fields["priority"]["score"]))
     ranked(case, queue, found, best_first)

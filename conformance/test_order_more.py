@@ -12,7 +12,7 @@ from queueproof.contract import wire
 from queueproof.drive.asking import ask
 from queueproof.drive.case import Case, proves
 from queueproof.drive.optional import publish_with
-from queueproof.drive.ordering import APART_S, in_order, ranked, spaced
+from queueproof.drive.ordering import APART_S, in_order, in_sight, ranked, spaced
 from queueproof.drive.outcomes import NotSupported
 from queueproof.drive.queue import Delivery, Message, Queue
 from queueproof.evidence.operation import Result
@@ -73,6 +73,7 @@ async def by_deadline(case: Case, *, batch_size: int, zones: Sequence[timezone] 
         messages.append(await publish_with(queue, deadline=spelled))
         moments[messages[-1]] = moment
         await asyncio.sleep(APART_S)
+    await in_sight(queue)
     found = await queue.take(*messages, batch_size=batch_size, timeout_s=HOLD_S)
     earliest_first = sorted(messages, key=lambda message: moments[message])
     in_order(case, queue, found, earliest_first, "of earlier deadline", label=lambda m: str(m.fields["deadline"]))
@@ -142,8 +143,7 @@ async def asked_for_again(case: Case) -> Queue:
     """A fifo queue, of whose slug another queue was asked for in vain: what is refused changes nothing."""
     slug = case.world.slug(case.requirement)
     queue = await case.queue(ordering="fifo", slug=slug)
-    fields = {"display_name": "queueproof", **queue.fields, "slug": slug, "ordering": "priority"}
-    again = await ask(case, wire.create_queue(queue.scope, fields))
+    again = await ask(case, wire.create_queue(queue.scope, case.queue_form(slug=slug, ordering="priority")))
     if again.result is Result.REJECTED:
         return queue
     if again.ok and wire.identity(again.data):
@@ -216,11 +216,11 @@ async def the_youngest_first(
     Of the others, the best few are claimed in the end: the rest tells nothing.
     """
     messages = list(await asyncio.gather(*(publish(**rank) for rank in ranks[:-LATER])))
-    await asyncio.sleep(APART_S)
+    await in_sight(queue)
     found = (await queue.claim(1, HOLD_S)).deliveries
     for rank in ranks[-LATER:]:
         messages.append(await publish(**rank))
-        await asyncio.sleep(APART_S)
+        await in_sight(queue)
         found += (await queue.claim(1, HOLD_S)).deliveries
     missing = [message for message in messages[-2 * SMALL_CROWD :] if not queue.counts[message]]
     return messages, found + await queue.take(*missing, batch_size=10, timeout_s=HOLD_S)
@@ -241,6 +241,7 @@ async def test_a_deadline_outranks_no_score(case: Case) -> None:
         due = {"deadline": later} if score <= 500 else {}
         messages.append(await publish_with(queue, priority=priority, **due))
         await asyncio.sleep(APART_S)
+    await in_sight(queue)
     found = await queue.take(*messages, timeout_s=HOLD_S)
     best_first = sorted(messages, key=lambda message: -int(message.fields["priority"]["score"]))
     ranked(case, queue, found, best_first)
@@ -260,6 +261,7 @@ async def test_a_tier_outranks_no_deadline(case: Case) -> None:
         priority = {"tier": wire.TIERS[-1 - place], "score": 200 * place}
         messages.append(await publish_with(queue, deadline=moment, priority=priority))
         await asyncio.sleep(APART_S)
+    await in_sight(queue)
     found = await queue.take(*messages, timeout_s=HOLD_S)
     earliest_first = sorted(messages, key=lambda message: str(message.fields["deadline"]))
     in_order(case, queue, found, earliest_first, "of earlier deadline", label=lambda m: str(m.fields["deadline"]))
@@ -278,8 +280,7 @@ async def due_together(case: Case, queue: Queue, fields: Sequence[dict[str, Any]
     if moment is None or case.world.thrift:
         raise NotSupported("the server's clock may be another one, or it counts requests: a delay is not waited for")
     due = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-    ahead_s = (moment - datetime.now(UTC)).total_seconds() - DELAY_S
-    end_s = time.monotonic() + DELAY_S + 2 * max(0.0, ahead_s) + case.world.bound_s
+    end_s = time.monotonic() + case.world.come_s(DELAY_S) + case.world.bound_s
     messages = [await publish_with(queue, delay_until=due, **more) for more in fields]
     await asyncio.sleep(max(0.0, end_s - time.monotonic()))
     return messages

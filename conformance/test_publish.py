@@ -8,7 +8,6 @@ from queueproof.contract import wire
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.difference import contrast
 from queueproof.drive.optional import tolerated
-from queueproof.drive.ordering import in_an_hour
 from queueproof.drive.outcomes import UNDOCUMENTED, Blocked, Disturbed, Inconclusive, NotRun
 from queueproof.drive.queue import Delivery, Message, Queue
 from queueproof.evidence.digest import same_json
@@ -105,7 +104,7 @@ async def test_idempotency_key_may_be_left_out(case: Case) -> None:
     if not case.world.dialect.correlation:  # else every message has one
         await optional_beside(queue, correlation_id=case.world.token())
     if not case.world.thrift:
-        await optional_beside(queue, delay_until=in_an_hour())
+        await optional_beside(queue, delay_until=case.world.in_an_hour())
         ranked = await case.queue(ordering="priority")
         await ranked.take(await ranked.publish(root="PUB-3", idempotency_key=None), root="PUB-3", doing=doing)
 

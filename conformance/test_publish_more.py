@@ -14,7 +14,6 @@ from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.client import Exchange
 from queueproof.drive.counters import counters_are
 from queueproof.drive.optional import publish_with, tolerated
-from queueproof.drive.ordering import in_an_hour
 from queueproof.drive.outcomes import UNDOCUMENTED, Blocked, Disturbed, Inconclusive, NotSupported
 from queueproof.drive.queue import Message, Queue
 
@@ -65,7 +64,7 @@ async def test_publish_raises_the_depth_by_one(case: Case) -> None:
         return
     waiting = before + len(messages)
     with contextlib.suppress(NotSupported):
-        await publish_with(queue, delay_until=in_an_hour())
+        await publish_with(queue, delay_until=case.world.in_an_hour())
         await counters_are(case, queue, waiting + 1, 0, or_pending=waiting, root="PUB-4", summary=DELAYED)
 
 
@@ -126,7 +125,7 @@ async def test_a_chain_is_found_by_its_correlation(case: Case) -> None:
         raise NotSupported("publish takes no correlation_id", evidence=case_ops(case))
     late = f"{case.world.token()}.late"
     with contextlib.suppress(NotSupported):
-        chains[late] = [await publish_with(queues[0], correlation_id=late, delay_until=in_an_hour())]
+        chains[late] = [await publish_with(queues[0], correlation_id=late, delay_until=case.world.in_an_hour())]
     first = next(iter(chains.values()))
     held = await queues[0].take_one(first[0], timeout_s=HOLD_S)
     await queues[0].complete(held)
@@ -227,8 +226,8 @@ async def test_a_search_finds_its_chain_alone(case: Case) -> None:
     """PUB-9: A search by `correlation_id` SHOULD return no message that carries another one, nor one of another scope.
 
     Correlation ids that resemble each other: in all but case, one longer at an end or at the other, with a character in
-    the place of which a pattern would take any, or long ones that differ at their end. One that is refused is passed
-    over.
+    the place of which a pattern would take any, or long ones that differ at their end; and one that nobody carries. One
+    that is refused is passed over.
     """
     queue = await case.queue(scope=await case.own_scope())
     token = case.world.token()
@@ -243,7 +242,7 @@ async def test_a_search_finds_its_chain_alone(case: Case) -> None:
                 raise
     if len(known) < 2:
         raise NotSupported("publish takes no correlation_id", evidence=case_ops(case))
-    for correlation, message in known.items():
+    for correlation, message in (*known.items(), (f"{token}-nobody", None)):
         rows = await listed(case, lambda _=correlation, **page: wire.trace_messages(queue.scope, _, **page))
         if rows is None:
             raise NotSupported("there is no search by correlation_id", evidence=case_ops(case))
@@ -252,7 +251,7 @@ async def test_a_search_finds_its_chain_alone(case: Case) -> None:
         case.require(
             not found,
             "the search by correlation_id finds a message that was published with another one",
-            expected=f"{message.id} alone, with correlation_id {correlation}",
+            expected=f"{message.id if message else 'nothing'} alone, with correlation_id {correlation}",
             seen=", ".join(f"{identity} with {name}" for identity, name in found.items()),
             evidence=(*(known[name].publish for name in found.values()), case.exchanges[-1]),
         )

@@ -2,12 +2,15 @@
 
 from typing import Any
 
+from queueproof.contract import wire
+from queueproof.drive.asking import ask
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.ordering import fitting
-from queueproof.drive.outcomes import Violation
+from queueproof.drive.outcomes import NotSupported, Violation
 from queueproof.drive.queue import Queue
 
 HOLD_S = 30
+DOZEN = 12
 
 
 @proves("QUEUE-1")
@@ -28,6 +31,41 @@ async def test_creating_a_queue_gives_its_id(case: Case) -> None:
     )
     for queue in (first, second):
         await delivers(queue, root="CLAIM-1")
+
+
+@proves("QUEUE-1")
+async def test_a_dozen_queues_in_one_scope(case: Case) -> None:
+    """QUEUE-1: `POST /scopes/{scope_id}/queues` with the five QS fields MUST return `data.id`.
+
+    A dozen queues of one scope, each with an id of its own, of which the last one works. How many a scope may have is
+    not documented: one that is refused is one too many, and no fault of the server's own.
+    """
+    if case.world.client.budget.rationed:
+        raise NotSupported("the server counts requests: one scope is not given many queues there")
+    scope = await case.own_scope()
+    made = [(queue := await case.queue(scope=scope)).created]
+    while len(made) < DOZEN:
+        exchange = await ask(case, wire.create_queue(scope, case.queue_form()))
+        case.require(
+            exchange.ok or exchange.refused,
+            f"queue {len(made) + 1} of a scope could not be created",
+            expected="2xx with data.id, as for those before it",
+            seen=exchange.told(),
+            evidence=(made[-1], exchange),
+        )
+        if not exchange.ok:
+            raise NotSupported(f"a scope takes no more than {len(made)} queues: {exchange.told()}")
+        case.world.ledger.queue(scope, wire.identity(exchange.data))
+        made.append(exchange)
+    ids = [wire.identity(exchange.data) for exchange in made]
+    case.require(
+        len({*ids}) == DOZEN and all(ids),
+        "the queues of one scope do not have an id each",
+        expected=f"{DOZEN} ids",
+        seen=spell(ids),
+        evidence=made,
+    )
+    await delivers(Queue(case, scope, ids[-1], queue.fields, made[-1]), root="CLAIM-1")
 
 
 @proves("QUEUE-2")

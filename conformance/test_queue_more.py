@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from queueproof.contract import wire
 from queueproof.drive.asking import ask
-from queueproof.drive.case import QUICKSTART_QUEUE, Case, proves, spell
+from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.outcomes import NotSupported
 from queueproof.drive.queue import Queue
 
@@ -23,9 +23,7 @@ async def test_an_unknown_ordering_is_refused(case: Case) -> None:
     A word that is none of the orderings; the same request with `fifo` succeeds (the control).
     """
     known = await case.queue()
-    fields = {"slug": case.world.slug(case.requirement), "display_name": "queueproof", **QUICKSTART_QUEUE}
-    needed = {"max_depth": 0} if "max_depth" in case.world.dialect.queue_fields_needed else {}
-    exchange = await ask(case, wire.create_queue(known.scope, {**fields, **needed, "ordering": "sideways"}))
+    exchange = await ask(case, wire.create_queue(known.scope, case.queue_form(ordering="sideways")))
     if exchange.ok and wire.identity(exchange.data):
         case.world.ledger.queue(known.scope, wire.identity(exchange.data))
     case.require(
@@ -63,8 +61,7 @@ async def test_a_queues_slug_is_taken_once(case: Case) -> None:
     slug = case.world.slug(case.requirement)
     first = await case.queue(slug=slug)
     for more in ({}, {"display_name": "queueproof, another name", "ordering": "priority"}):
-        fields = {"display_name": "queueproof", **first.fields, "slug": slug, **more}
-        again = await ask(case, wire.create_queue(first.scope, fields))
+        again = await ask(case, wire.create_queue(first.scope, case.queue_form(slug=slug, **more)))
         if again.ok and wire.identity(again.data):
             case.world.ledger.queue(first.scope, wire.identity(again.data))
         case.require(

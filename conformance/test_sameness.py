@@ -11,7 +11,7 @@ from queueproof.contract import wire
 from queueproof.drive.asking import ask
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.optional import change, released, tolerated
-from queueproof.drive.ordering import in_order
+from queueproof.drive.ordering import in_order, in_sight
 from queueproof.drive.outcomes import UNDOCUMENTED, Disturbed, NotSupported, Violation
 from queueproof.drive.queue import BACKOFF_S, Delivery, Message, Queue
 from queueproof.evidence.digest import same_json
@@ -219,6 +219,7 @@ async def test_a_replay_brings_no_labels_and_no_priority(case: Case) -> None:
                 "IDEM-1", "a replay with other labels and priority was answered with another id", expected=message.id,
                 seen=wire.identity(answer.data), evidence=(message.publish, answer),
             )  # fmt: skip
+    await in_sight(queue)
     found = await queue.take(*messages, timeout_s=HOLD_S)
     for delivery in found:
         shown = labels_of(delivery, "first", "both", "second")

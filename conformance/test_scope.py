@@ -113,11 +113,11 @@ async def taken(case: Case, scope: str, names: Sequence[str]) -> None:
     """Every one of these system queues' slugs is taken, in a scope that takes a user's slug once (the control)."""
     slug = case.world.slug("once")
     await case.queue(scope=scope, slug=slug)
-    again = await case.send(wire.create_queue(scope, {"slug": slug, "display_name": slug, "ordering": "fifo"}))
+    again = await case.send(wire.create_queue(scope, case.queue_form(slug=slug)))
     if again.result is not Result.REJECTED:
         raise NotSupported(f"the list of queues does not show {', '.join(names)}, and a slug may be used twice")
     for name in names:
-        exchange = await case.send(wire.create_queue(scope, {"slug": name, "display_name": name, "ordering": "fifo"}))
+        exchange = await case.send(wire.create_queue(scope, case.queue_form(slug=name)))
         case.require(
             not exchange.ok,
             f"a new scope came without {name}",

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import uuid
 from typing import Any
 
 from queueproof.contract import wire
@@ -82,8 +83,8 @@ async def test_what_is_created_again_loses_nothing(case: Case) -> None:
     queue = await case.queue(scope=scope, slug=f"{slug}q")
     queue.unmodelled = True  # a second creation may change it: this case alone judges it
     messages = await queue.publish_many(2)
-    fields = {"display_name": "queueproof", **queue.fields, "slug": f"{slug}q"}
-    made = [await ask(case, wire.create_scope(slug, "queueproof")), await ask(case, wire.create_queue(scope, fields))]
+    again = wire.create_queue(scope, case.queue_form(slug=f"{slug}q"))
+    made = [await ask(case, wire.create_scope(slug, "queueproof")), await ask(case, again)]
     if made[0].ok and wire.identity(made[0].data) not in {"", scope}:
         await case.send(wire.delete_scope(wire.identity(made[0].data)))
     doing = "a message was lost when its scope or its queue was asked for a second time"
@@ -94,8 +95,9 @@ async def test_what_is_created_again_loses_nothing(case: Case) -> None:
 async def test_a_scope_shows_its_state(case: Case) -> None:
     """SCOPE-3: `GET /scopes/{scope_id}` MUST return the scope with its state.
 
-    Of a new scope; and, where it can be paused and resumed, `paused` in between and no longer so afterwards. One that
-    was archived says so, and one that drains, with a message still held, unless requests are counted.
+    Of a new scope, with its own slug where one is shown, and nothing of the kind for an id that no scope has; and,
+    where it can be paused and resumed, `paused` in between and no longer so afterwards. One that was archived says so,
+    and one that drains, with a message still held, unless requests are counted.
     """
     scope = await case.own_scope()
     fresh = await shown(case, scope, lambda state: bool(state) and state != "paused", "its state")
@@ -106,6 +108,24 @@ async def test_a_scope_shows_its_state(case: Case) -> None:
         seen=spell(fresh.data),
         evidence=(fresh,),
     )
+    slug = next(slug for slug, created in case.world.ledger.scopes.items() if created.id == scope)
+    told = fresh.data.get("slug", slug) if isinstance(fresh.data, dict) else slug
+    case.require(
+        not isinstance(told, str) or told.lower() == slug.lower(),
+        "a scope is read with the slug of another",
+        expected=f"slug {slug}",
+        seen=f"slug {told}",
+        evidence=(fresh,),
+    )
+    if not case.world.thrift:
+        nowhere = await ask(case, wire.read_scope(str(uuid.uuid4())))
+        case.require(
+            not nowhere.ok,
+            "an id that no scope has is answered with a scope",
+            expected="no 2xx answer",
+            seen=f"{nowhere.told()}, id {wire.identity(nowhere.data)}",
+            evidence=(nowhere,),
+        )
     paused = await ask(case, wire.change_scope(scope, "pause"))
     if not paused.ok:
         return  # the path is not documented

@@ -8,7 +8,6 @@ from typing import Any
 from queueproof.contract import wire
 from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.optional import all_come, publish_delayed, tolerated
-from queueproof.drive.ordering import in_an_hour
 from queueproof.drive.outcomes import UNDOCUMENTED, Disturbed, NotSupported
 from queueproof.drive.queue import BACKOFF_S, EMPTY_IN_A_ROW, Delivery, Message, Queue, double_hold
 from queueproof.evidence.digest import same_json
@@ -179,7 +178,7 @@ async def ranked_queue(case: Case, ordering: str) -> tuple[Queue, list[dict[str,
     queue.ordering = ""  # delayed and redelivered messages come when they can
     if ordering == "priority":
         return queue, [{"priority": {"tier": tier, "score": 500}} for tier in wire.TIERS]
-    return queue, [{"deadline": in_an_hour()} for _ in range(3)]
+    return queue, [{"deadline": case.world.in_an_hour()} for _ in range(3)]
 
 
 def not_counted(case: Case) -> None:
@@ -224,6 +223,22 @@ async def test_back_after_its_timeout(case: Case) -> None:
     held = await queue.take_one(message)
     for _ in range(2):
         held = await returns(case, queue, [held])
+
+
+@proves("VIS-2")
+async def test_back_while_others_are_held(case: Case) -> None:
+    """VIS-2: If neither complete, fail nor extend arrives, it MUST return to `pending` and be claimable, within the
+    timeout plus slack.
+
+    Of three messages the first is held for a minute; the others, one of them with a key and without labels, lapse.
+    """
+    not_counted(case)
+    queue = await case.lasting_queue()
+    kept = await queue.publish()
+    others = [await queue.publish(), await queue.publish(idempotency_key=case.world.token(), labels=None)]
+    await queue.take_one(kept, timeout_s=QUICKSTART_HOLD_S)
+    await queue.take(*others, batch_size=2)
+    await returns(case, queue, [queue.latest[message] for message in others])
 
 
 @proves("VIS-2")
