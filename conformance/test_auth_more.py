@@ -6,8 +6,8 @@ import time
 from collections.abc import Sequence
 
 from queueproof.contract import wire
-from queueproof.drive.asking import ask
-from queueproof.drive.case import Case, proves
+from queueproof.drive.asking import ask, holds
+from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.client import Exchange
 from queueproof.drive.deeds import deeds, no_key_was_idle, succeeds, working_keys
 from queueproof.drive.outcomes import Disturbed, Inconclusive
@@ -108,9 +108,10 @@ def settling(scope: str, verb: str, message: str) -> wire.Request:
 async def test_an_idempotency_key_is_its_tenants_own(case: Case) -> None:
     """AUTH-6: A scope of another tenant MUST NOT be readable; 404 SHOULD be used.
 
-    Nor by its idempotency keys: the same key and body, published by the other tenant into a queue of its own, gives a
-    message of its own. The owner's is the fourth of its scope, so that ids which count in each scope differ too. The
-    other tenant's scope is deleted again.
+    Nor by way of a scope of the other tenant's: the owner's queue and message are not found in it. Nor by idempotency
+    keys: the same key and body, published by the other tenant into a queue of its own, gives a message of its own. The
+    owner's is the fourth of its scope, so that ids which count in each scope differ too. The other tenant's scope is
+    deleted again; the owner completes the message (the control).
     """
     foreign = case.key("foreign")
     queue = await case.queue(scope=await case.own_scope())
@@ -122,9 +123,38 @@ async def test_an_idempotency_key_is_its_tenants_own(case: Case) -> None:
     if not made.ok or not scope:
         return  # the key may not make one
     try:
+        await finds_nothing_there(case, queue, message, scope, foreign)
         await same_publish(case, queue, message, scope, foreign)
     finally:
         await case.send(wire.delete_scope(scope), key=foreign)
+
+
+async def finds_nothing_there(case: Case, queue: Queue, message: Message, scope: str, foreign: str) -> None:
+    """Paths of the other tenant's scope with the owner's ids in them show nothing of the owner's, and settle nothing.
+
+    Ids may be counted in each tenant: what is shown is known by its body, what is settled by the owner's completion.
+    """
+    paths = [
+        claiming_in(scope, queue.id),
+        wire.list_queue_messages(scope, queue.id),
+        wire.read_message(scope, message.id),
+    ]
+    for request in paths:
+        answer = await ask(case, request, key=foreign)
+        case.require(
+            not (answer.ok and holds(answer.data, message.token)),
+            f"another tenant's key was answered {request.verb} by way of its own scope",
+            expected="404 (or another refusal)",
+            seen=f"{answer.told()}, with body {spell(message.fields['body'])}",
+            evidence=(message.publish, answer),
+        )
+    delivery = await queue.take_one(message, timeout_s=HOLD_S)
+    await ask(case, wire.complete(scope, message.id), key=foreign)
+    await queue.complete(delivery, root="AUTH-6")
+
+
+def claiming_in(scope: str, queue: str) -> wire.Request:
+    return wire.claim(scope, queue, batch_size=4, visibility_timeout_s=HOLD_S)
 
 
 async def same_publish(case: Case, queue: Queue, message: Message, scope: str, foreign: str) -> None:

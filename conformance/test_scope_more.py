@@ -204,9 +204,10 @@ async def all_listed(case: Case, scope: str, queue: Queue) -> None:
 async def test_dead_letters_are_each_scopes_own(case: Case) -> None:
     """SYSQ-3: Two scopes MUST have separate `_dead_letter` queues.
 
-    A message that is made to fail for good turns up in its own scope's queue (the control), and not in those of two
-    other scopes, older ones. Nor are the three one queue: but every path to a queue names its scope, so that equal ids
-    prove it only on a server whose ids are not numbered or named within their scope.
+    Two messages that are made to fail for good, one in the last of three scopes and one in that before, turn up in
+    their own scope's queue each (the control), and not in those of the others. Nor are the three one queue: but every
+    path to a queue names its scope, so that equal ids prove it only on a server whose ids are not numbered or named
+    within their scope.
     """
     scopes = [await case.scope(), await case.own_scope(), await case.own_scope()]
     places = [await dead_letters(case, scope) for scope in scopes]
@@ -220,18 +221,23 @@ async def test_dead_letters_are_each_scopes_own(case: Case) -> None:
             seen=spell(dict(zip(scopes, places, strict=True))),
             evidence=case.exchanges[-5:],
         )
-    failed = await failing(case, scopes[2])
-    if failed is None:
-        return
-    queue, message = failed
+    for scope in scopes[1:]:
+        failed = await failing(case, scope)
+        if failed is None:
+            return
+        await at_home(case, *failed, dict(zip(scopes, places, strict=True)))
+
+
+async def at_home(case: Case, queue: Queue, message: Message, places: dict[str, str]) -> None:
+    """A message that has failed for good is in its own scope's dead letters, and in no other's of `places`."""
     end = time.monotonic() + case.world.bound_s
     while time.monotonic() < end:
-        for scope, place in zip(scopes, places, strict=True):
+        for scope, place in places.items():
             row = await buried(case, scope, place, message)
             case.require(
                 row is None or scope == queue.scope,
                 "a message that failed in one scope is in another scope's _dead_letter queue",
-                expected=f"{message.id} in {places[2]}, scope {queue.scope}",
+                expected=f"{message.id} in {places[queue.scope]}, scope {queue.scope}",
                 seen=f"in {place}, scope {scope}: {spell(row)}",
                 evidence=(message.publish, case.exchanges[-1]),
             )
