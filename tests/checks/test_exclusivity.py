@@ -75,6 +75,28 @@ def test_what_may_have_freed_the_message_explains_it(story: Story, verb: str, re
     assert judged(story) == []
 
 
+@pytest.mark.parametrize(("start", "back"), [(1.15, 1.6), (1.35, 1.6), (0.9, 1.6)])
+def test_a_complete_beside_a_second_claim_explains_nothing(story: Story, start: float, back: float) -> None:
+    """Before it acted the message was held, and after it the message was terminal."""
+    story.complete("a", start, back)
+    story.claim(1.2, 1.4, [got("a", 2)], timeout=10)
+    assert judged(story) == ["VIS-1"]
+
+
+def test_a_complete_beside_a_redelivery_is_legal(story: Story) -> None:
+    """The lock had lapsed, and the first holder completed late."""
+    story.claim(11.5, 11.7, [got("a", 2)], timeout=10)
+    story.complete("a", 11.4, 11.9)
+    assert judged(story) == []
+
+
+def test_a_complete_and_a_release_beside_a_second_claim_explain_it(story: Story) -> None:
+    story.complete("a", 1.15, 1.6)
+    story.release("a", 1.15, 1.6)
+    story.claim(1.2, 1.4, [got("a", 2)], timeout=10)
+    assert judged(story) == []
+
+
 @pytest.mark.parametrize("result", ["rejected", "not_sent"])
 def test_a_refused_release_explains_nothing(story: Story, result: str) -> None:
     story.release("a", 2.0, 2.1, result=result)

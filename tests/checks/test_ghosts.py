@@ -97,6 +97,31 @@ def test_a_token_of_another_run_is_not_judged() -> None:
     assert judged(story) == []
 
 
+def test_a_body_without_a_token_under_an_unknown_id_is_a_phantom() -> None:
+    """Where every publish carries one; what a known id was delivered with is integrity's to tell."""
+    story = Story()
+    story.publish("a", 0, 0.1, token="run7-a")
+    story.claim(1, 1.1, [got("a", token="", body="other"), got("x", token="", body="empty")])
+    (finding,) = check_ghosts(story.history(), token_prefix="run7-")
+    assert (finding.requirement, finding.message) == ("PHANTOM-1", "x")
+    assert judged(story) == []
+
+
+def test_a_body_without_a_token_from_a_queue_of_others_is_not_judged() -> None:
+    story = Story()
+    story.publish("a", 0, 0.1, token="run7-a")
+    story.claim(1, 1.1, [got("x", token="", body="event")], queue="_events")
+    assert judged(story, token_prefix="run7-") == []
+
+
+def test_bodies_without_tokens_are_not_judged_where_some_were_published_so() -> None:
+    story = Story()
+    story.publish("a", 0, 0.1, token="run7-a")
+    story.publish("b", 0, token="", body="empty")
+    story.claim(1, 1.1, [got("x", token="", body="empty")])
+    assert judged(story, token_prefix="run7-") == []
+
+
 def test_a_delivery_before_its_publish_was_sent_is_a_phantom() -> None:
     story = Story()
     story.claim(1, 1.1, ["a"])

@@ -1,8 +1,9 @@
 """One holder at a time: two deliveries of one message while the first one's lock was certainly live.
 
 Two deliveries d and e violate only if e came back before d's certain end **and** d came back before e's: d may have
-been taken early and answered late, after its lock had lapsed and e had been served in between. A complete, fail or
-release of the message that may have acted meanwhile explains everything. An extend that was answered ok inside a
+been taken early and answered late, after its lock had lapsed and e had been served in between. A fail or release of the
+message that may have acted meanwhile explains everything, and so does a complete whose answer was lost. One answered ok
+explains nothing: before it the message was held, and after it it is terminal. An extend that was answered ok inside a
 certain hold is a hold itself, and may also have shortened an earlier one (its timeout may count from now).
 """
 
@@ -31,8 +32,17 @@ def check_exclusivity(history: History | Facts, *, unmodelled: Collection[str] =
     if repeated.height == 0:
         return []
     pairs = pl.concat([_overlaps(facts, repeated), _twins(facts, repeated)], how="diagonal")
-    pairs = pairs.unique(["row", "first_op"], keep="first", maintain_order=True)
+    pairs = _not_after_completion(facts, pairs.unique(["row", "first_op"], keep="first", maintain_order=True))
     return tell(facts, pairs.sort("inv", "row"), _finding)
+
+
+def _not_after_completion(facts: Facts, pairs: pl.DataFrame) -> pl.DataFrame:
+    """Without the pairs whose later claim was asked for after an ok complete had returned: terminality tells those."""
+    done = facts.frees.filter((pl.col("verb") == "complete") & pl.col("ok")).group_by("m").agg(done=pl.col("ret").min())
+    rows = facts.deliveries.select("row", "m").join(pairs.select("row").unique(), on="row", how="semi")
+    told = rows.join(done, on="m").select("row", "done")
+    pairs = pairs.join(told, on="row", how="left", maintain_order="left")
+    return pairs.filter(pl.col("done").is_null() | (pl.col("done") >= pl.col("inv"))).drop("done")
 
 
 # ── the two-sided rule ────────────────────────────────────────────────────────────────────────────────────────────
@@ -119,7 +129,8 @@ def _with_ends(facts: Facts, repeated: pl.DataFrame) -> pl.DataFrame:
 
 def _cut(facts: Facts, table: pl.DataFrame) -> pl.DataFrame:
     """Rows with `end` no later than the first call that may have freed, or the end that an extend may have set."""
-    table = _first_from(table, facts.frees.select("m", "ret", at="inv"), "freed")
+    frees = facts.frees.filter(~((pl.col("verb") == "complete") & pl.col("ok")))
+    table = _first_from(table, frees.select("m", "ret", at="inv"), "freed")
     extends = facts.extends.select("m", "ret", at=certain_end(pl.col("inv"), pl.col("timeout")))
     table = _first_from(table, extends, "shortened")
     freed_inside = pl.col("freed") <= pl.col("ret")
@@ -236,4 +247,4 @@ def _proof(row: Row, zero: int) -> str:
             f"; and the first claim returned at {second(row['first_ret'], zero)}, before the second one's lock could "
             f"end at {second(row['end'], zero)}"
         )
-    return text + "; no complete, fail or release may lie between"
+    return text + "; no fail or release may lie between, and a complete makes nothing claimable"

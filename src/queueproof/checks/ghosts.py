@@ -23,10 +23,10 @@ def check_ghosts(
     """GHOST-1, PHANTOM-1, and DEPTH-2 for the delivery of a publish that was refused for want of room.
 
     `token_prefix`: how every token of this run begins, and no other run's; without it a token that the history does not
-    know may be another run's and is not judged.
+    know may be another run's and is not judged, nor is a body without one.
     """
     facts = facts_of(history, unmodelled=unmodelled)
-    return _ghosts(facts) + _phantoms(facts, token_prefix)
+    return _ghosts(facts) + _phantoms(facts, token_prefix) + (_strangers(facts) if token_prefix is not None else [])
 
 
 def _ghosts(facts: Facts) -> list[Finding]:
@@ -100,6 +100,32 @@ def _phantom(row: Row) -> Finding:
         summary=f"message {delivery['message']} was delivered, though nobody can have published it",
         operations=(row["op"],) if row["refused"] is None else (row["refused"], row["op"]),
         proof=f"token {delivery['token']}: {why}",
+        assumes=(ALL_RECORDED,),
+        message=delivery["message"],
+        queue=delivery["queue"],
+    )
+
+
+def _strangers(facts: Facts) -> list[Finding]:
+    """Bodies without a token, under ids that no publish was given, in queues where every publish carries one."""
+    if facts.publishes["t"].has_nulls():
+        return []
+    found = facts.deliveries.filter(pl.col("t").is_null() & pl.col("body").is_not_null()).select(
+        "row", "op", "inv", "q", "m"
+    )
+    found = found.join(facts.publishes.filter("ok").select("q").unique(), on="q", how="semi")
+    found = found.join(facts.publishes.select("m").drop_nulls().unique(), on="m", how="anti")
+    return tell(facts, found.sort("inv", "row"), _stranger)
+
+
+def _stranger(row: Row) -> Finding:
+    delivery = row["row"]
+    return Finding(
+        check=CHECK,
+        requirement="PHANTOM-1",
+        summary=f"message {delivery['message']} was delivered, though nobody can have published it",
+        operations=(row["op"],),
+        proof="its body carries no token, as every body published in this run does, and no publish was given its id",
         assumes=(ALL_RECORDED,),
         message=delivery["message"],
         queue=delivery["queue"],
