@@ -184,13 +184,7 @@ async def test_what_is_no_json_is_refused(case: Case) -> None:
         )
     for what, (request, fields) in odd_publishes(queue):
         exchange = await ask(case, request, fields=fields)
-        case.require(
-            exchange.status < 500,
-            f"a publish {what} was answered as a fault of the server's own",
-            expected="a 4xx answer, or a 2xx one",
-            seen=exchange.told(),
-            evidence=(exchange,),
-        )
+        no_fault(case, f"a publish {what}", exchange)
     await queue.complete(held)
     if not case.world.client.budget.rationed:
         await odd_slugs(case, queue)
@@ -211,13 +205,18 @@ async def odd_slugs(case: Case, queue: Queue) -> None:
             await case.send(wire.delete_scope(made))
         elif made:
             case.world.ledger.queue(queue.scope, made)
-        case.require(
-            exchange.status < 500,
-            f"{what} was answered as a fault of the server's own",
-            expected="a 4xx answer, or a 2xx one",
-            seen=exchange.told(),
-            evidence=(exchange,),
-        )
+        no_fault(case, what, exchange)
+
+
+def no_fault(case: Case, what: str, exchange: Exchange) -> None:
+    """A request that may be taken or refused is no 500."""
+    case.require(
+        exchange.status < 500,
+        f"{what} was answered as a fault of the server's own",
+        expected="a 4xx answer, or a 2xx one",
+        seen=exchange.told(),
+        evidence=(exchange,),
+    )
 
 
 def odd_publishes(queue: Queue) -> Iterator[tuple[str, tuple[wire.Request, dict[str, Any]]]]:
