@@ -216,6 +216,25 @@ raise SystemExit(done.results.exit_code)
 """
 
 
+def test_ctrl_c_while_locust_is_being_started(
+    serve: Make, scenario: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = subprocess.Popen
+
+    def popen(*arguments: Any, **options: Any) -> "subprocess.Popen[bytes]":
+        process = real(*arguments, **options)
+        if "start_new_session" in options:  # Locust, and nothing that a library asks the system
+            signal.raise_signal(signal.SIGINT)
+        return process
+
+    monkeypatch.setattr(load_runner.subprocess, "Popen", popen)
+    options = LoadOptions(scenario=scenario(3), out=tmp_path / "run")
+    done = run_load(options, url=serve(), api_key="", judge=judge)
+    assert (done.results.exit_code, done.results.complete) == (130, False)
+    assert not done.results.verbs  # it was told, and did not run to its end
+    assert left_over(done.directory.manifest().run) == []
+
+
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c(times: int, serve: Make, scenario: Make, tmp_path: Path) -> None:
     """Once: stop, drain, final, and a report. Twice: at once. What was gathered is kept, and nobody is left."""

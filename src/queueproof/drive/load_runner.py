@@ -174,6 +174,8 @@ class _Child:
                     pass_fds=(writing,),
                     start_new_session=True,
                 )
+                if self._signals:  # it came before there was a process to tell
+                    process.terminate()
                 try:
                     silent = self._follow(process, reading, live, abort)
                 finally:

@@ -51,8 +51,13 @@ def run_suite(
     environment |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1", **secrets}
     children: list[subprocess.Popen[bytes]] = []
     # Signals are heard from before the child is there: none falls between.
-    with _handed_on(children), start(command, env=environment, stdin=subprocess.DEVNULL, stdout=output) as child:
+    with (
+        _handed_on(children) as heard,
+        start(command, env=environment, stdin=subprocess.DEVNULL, stdout=output) as child,
+    ):
         children.append(child)
+        if heard:
+            child.terminate()
         return child.wait()
 
 
@@ -61,21 +66,21 @@ QUIET = ("-qq", "--no-header", "--no-summary", "--show-capture=no", "--tb=short"
 
 
 @contextmanager
-def _handed_on(children: "list[subprocess.Popen[bytes]]") -> Iterator[None]:
+def _handed_on(children: "list[subprocess.Popen[bytes]]") -> Iterator[list[int]]:
     """SIGINT and SIGTERM go to the child while the block runs: as SIGTERM, which ends an import without a traceback.
 
-    Before there is a child they end the block as an interruption.
+    Gives those that came; before there is a child they are only remembered.
     """
+    heard: list[int] = []
 
-    def hand_on(_number: int, _frame: FrameType | None) -> None:
-        if not children:
-            raise KeyboardInterrupt
-        if children[0].poll() is None:
+    def hand_on(number: int, _frame: FrameType | None) -> None:
+        heard.append(number)
+        if children and children[0].poll() is None:
             children[0].terminate()
 
     before = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield heard
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
