@@ -97,6 +97,7 @@ def _calls(calls: pl.DataFrame) -> pl.DataFrame:
         token=pl.col("token").fill_null(""),
         key="key",
         body=pl.col("body").fill_null(""),
+        rest=_name(""),
         timeout=pl.when(claim).then(TIMEOUT_NS),
         limit=pl.when(claim).then(10),
         rank="rank",

@@ -1,6 +1,7 @@
 """All checks together."""
 
 import pytest
+from benchmarks.checks import history
 from checks_story import Story, got
 
 from queueproof.checks import all as everything
@@ -10,6 +11,10 @@ from queueproof.evidence.history import tabulate
 
 def test_an_empty_history_has_no_findings() -> None:
     assert run_all(tabulate([])) == []
+
+
+def test_the_history_that_is_measured_has_all_columns_and_no_findings() -> None:
+    assert run_all(history(2_000), orderings={"queue-0": "fifo"}) == []
 
 
 def test_every_check_is_asked() -> None:
