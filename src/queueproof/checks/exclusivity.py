@@ -38,9 +38,11 @@ def check_exclusivity(history: History | Facts, *, unmodelled: Collection[str] =
 
 def _not_after_completion(facts: Facts, pairs: pl.DataFrame) -> pl.DataFrame:
     """Without the pairs whose later claim was asked for after an ok complete had returned: terminality tells those."""
-    done = facts.frees.filter((pl.col("verb") == "complete") & pl.col("ok")).group_by("m").agg(done=pl.col("ret").min())
+    if pairs.height == 0:
+        return pairs
     rows = facts.deliveries.select("row", "m").join(pairs.select("row").unique(), on="row", how="semi")
-    told = rows.join(done, on="m").select("row", "done")
+    done = facts.frees.filter((pl.col("verb") == "complete") & pl.col("ok")).join(rows, on="m", how="semi")
+    told = rows.join(done.group_by("m").agg(done=pl.col("ret").min()), on="m").select("row", "done")
     pairs = pairs.join(told, on="row", how="left", maintain_order="left")
     return pairs.filter(pl.col("done").is_null() | (pl.col("done") >= pl.col("inv"))).drop("done")
 
@@ -129,7 +131,8 @@ def _with_ends(facts: Facts, repeated: pl.DataFrame) -> pl.DataFrame:
 
 def _cut(facts: Facts, table: pl.DataFrame) -> pl.DataFrame:
     """Rows with `end` no later than the first call that may have freed, or the end that an extend may have set."""
-    frees = facts.frees.filter(~((pl.col("verb") == "complete") & pl.col("ok")))
+    frees = facts.frees.join(table.select("m").unique(), on="m", how="semi")
+    frees = frees.filter(~((pl.col("verb") == "complete") & pl.col("ok")))
     table = _first_from(table, frees.select("m", "ret", at="inv"), "freed")
     extends = facts.extends.select("m", "ret", at=certain_end(pl.col("inv"), pl.col("timeout")))
     table = _first_from(table, extends, "shortened")

@@ -21,6 +21,8 @@ SEEDS = range(8)
 HAPPENED = pl.col("result").is_in(["ok", "unknown"])  # may have had its effect: neither rejected nor not_sent
 
 
+FREES = pl.Enum(["complete", "fail", "release"])  # the verbs after which nobody holds the message
+
 _SPREAD = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: neighbouring numbers land far apart
 
 
@@ -180,20 +182,20 @@ def _distinct(table: pl.DataFrame, code: pl.Expr, column: str) -> bool:
 def _tables(history: History, coding: Coding) -> Facts:
     ok = (pl.col("result") == "ok").alias("ok")
     when = ["op", "inv", pl.when(ok).then(pl.col("ret")).fill_null(FOREVER).alias("ret"), ok]
-    q, m, dom, t = coding.queue(), coding.message(), coding.name("domain").alias("dom"), coding.name("token").alias("t")
-    body = coding.name("body").alias("body")
+    q, m, t, body = coding.queue(), coding.message(), coding.name("token").alias("t"), coding.name("body").alias("body")
+    dom = _domain(history, coding)
 
     def of(verb: str, *columns: pl.Expr | str) -> pl.DataFrame:
         return history.calls.lazy().filter(HAPPENED & (pl.col("verb") == verb)).select(*when, *columns).collect()
 
     publishes = of("publish", q, m, t, coding.text("key").alias("k"), body, "rank", "untimed", dom)
-    ends = [of(verb, m, dom, pl.lit(verb).alias("verb")) for verb in ("complete", "fail", "release")]
     found = history.deliveries.with_row_index("row").select(
         "row", "op", "position", "inv", "ret", "timeout", q, m, t, "attempts", body, dom
     )
     if found["m"].has_nulls():  # only then is a copy worth its memory
         found = found.filter(pl.col("m").is_not_null())
     deliveries, strays = _settled(publishes, found)
+    ends = [of(verb, m, dom, pl.lit(verb, FREES).alias("verb")) for verb in FREES.categories]
     return Facts(
         history=history,
         coding=coding,
@@ -208,6 +210,14 @@ def _tables(history: History, coding: Coding) -> Facts:
         frees=pl.concat(ends),
         extends=of("extend", "timeout", m, dom),
     )
+
+
+def _domain(history: History, coding: Coding) -> pl.Expr:
+    """The clock domain's code: where there is but one a constant, which takes no memory a row."""
+    code = coding.name("domain").alias("dom")
+    if history.calls["domain"].n_unique() > 1:
+        return code
+    return pl.lit(history.calls.head(1).select(code).to_series().first(), pl.UInt64).alias("dom")
 
 
 def _settled(publishes: pl.DataFrame, deliveries: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -30,7 +30,7 @@ def check_ghosts(
 
 
 def _ghosts(facts: Facts) -> list[Finding]:
-    published = facts.publishes.filter(pl.col("t").is_not_null())
+    published = facts.publishes.select("op", "inv", "ok", "q", "m", "t").filter(pl.col("t").is_not_null())
     # most tokens have one id: look only at those delivered under an unanswered one, or published again
     strays = facts.deliveries.join(facts.strays, on="row", how="semi").select("t")
     doubtful = pl.concat([strays, published.filter(pl.col("t").is_duplicated()).select("t")]).drop_nulls().unique()

@@ -72,7 +72,7 @@ def _body(row: Row, publish: Row) -> Finding:
 
 def _queues(facts: Facts, dead_letter: Collection[str] | None) -> list[Finding]:
     """Deliveries from one of the run's own queues to which the token was never published."""
-    published = facts.publishes.filter(pl.col("t").is_not_null())
+    published = facts.publishes.select("op", "q", "t").filter(pl.col("t").is_not_null())
     ours = facts.publishes.filter("ok").select("q").unique()
     strays = facts.deliveries.filter(pl.col("born").is_not_null() & (pl.col("home") != pl.col("q")).fill_null(True))
     strays = strays.select("row", "op", "inv", "q", "m", "t")

@@ -77,8 +77,10 @@ def _read(facts: Facts, rows: pl.DataFrame | None) -> pl.DataFrame:
 def _judge(facts: Facts, drain: Drain, read: pl.DataFrame) -> pl.DataFrame:
     """One row a violation: op (of the publish), verdict, and the numbers of its proof."""
     queues = facts.codes(drain.queues)
-    mine = facts.timed(facts.publishes.filter(pl.col("ok") & pl.col("q").is_in(queues)))
-    mine = mine.filter(pl.col("m").is_not_null() & pl.col("t").is_not_null()).select("op", "inv", "ret", "q", "m", "t")
+    mine = facts.publishes.select("op", "inv", "ret", "ok", "q", "m", "t").filter(
+        pl.col("ok") & pl.col("q").is_in(queues)
+    )
+    mine = facts.timed(mine.drop("ok").drop_nulls(["m", "t"]))
     open_ones = _unsettled(facts, mine).sort("inv").unique("m", keep="first").join(read, on="m", how="left")
     if open_ones.height == 0:
         return _verdict(open_ones.with_columns(need=pl.lit(0, pl.Int64), quiet=pl.lit(0, pl.Int64)), "")

@@ -48,15 +48,24 @@ def check_order(
     for ordering in ("fifo", "priority", "deadline"):
         found = []
         for queues in _batches(facts, [queue for queue, kind in orderings.items() if kind == ordering]):
-            messages = _messages(facts, queues, ranked=ordering != "fifo", deadlines=ordering == "deadline")
-            if messages.height:
-                waiting = messages.filter("waited").sort("sure")
-                claimed = _undisturbed(messages.filter("first_one"), disturbed)
-                found.append(_fifo(waiting, claimed) if ordering == "fifo" else _ranked(waiting, claimed, ordering))
-                found.append(_within_answers(claimed, ordering))
+            found += _judged(facts, queues, ordering, disturbed)
         if found:
             findings += _told(facts, pl.concat(found), ordering)
     return findings
+
+
+def _judged(
+    facts: Facts, queues: list[int], ordering: Ordering, disturbed: Sequence[tuple[int, int]]
+) -> list[pl.DataFrame]:
+    """The pairs of one batch of queues, overtaken and within one answer; its tables end with it, for memory's sake."""
+    messages = _messages(facts, queues, ranked=ordering != "fifo", deadlines=ordering == "deadline")
+    if messages.height == 0:
+        return []
+    claimed = _undisturbed(messages.filter("first_one"), disturbed).drop("waited", "first_one")
+    waiting = messages.filter("waited").drop("waited", "first_one").sort("sure")
+    del messages
+    found = _fifo(waiting, claimed) if ordering == "fifo" else _ranked(waiting, claimed, ordering)
+    return [found, _within_answers(claimed, ordering)]
 
 
 def _batches(facts: Facts, queues: list[str]) -> list[list[int]]:
@@ -77,7 +86,7 @@ def _messages(facts: Facts, queues: list[int], *, ranked: bool, deadlines: bool)
     `born`: it was not there before; `sure`: it was there from then on (FOREVER if never acknowledged); `inv`, `ret`:
     the claim that first returned it; `waited`: nothing but that claim can have taken it before.
     """
-    publishes = facts.publishes.filter(pl.col("q").is_in(queues) & pl.col("t").is_not_null())
+    publishes = facts.publishes.drop("k", "body").filter(pl.col("q").is_in(queues) & pl.col("t").is_not_null())
     if publishes.height == 0:
         return publishes
     table = _born(_one_clock_queues(facts, publishes), facts, ranked=ranked, deadlines=deadlines)
@@ -138,8 +147,8 @@ def _one_clock_queues(facts: Facts, publishes: pl.DataFrame) -> pl.DataFrame:
 
 def _first_deliveries(facts: Facts, queues: list[int]) -> pl.DataFrame:
     """Each token's first delivery from any queue; `at_home` if it came from its own one."""
-    mine = facts.deliveries.filter(pl.col("t").is_not_null() & pl.col("home").is_in(queues))
-    mine = mine.select(
+    mine = facts.deliveries.drop("timeout", "body", "dom", "born")
+    mine = mine.filter(pl.col("t").is_not_null() & pl.col("home").is_in(queues)).select(
         "t", "row", "op", "position", "inv", "ret", "attempts", taken="m", at_home=pl.col("q") == pl.col("home")
     )
     again = mine["t"].is_duplicated()
