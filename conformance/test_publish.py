@@ -186,12 +186,17 @@ for _ in range(100):
 async def test_body_arrives_as_it_was_sent(case: Case) -> None:
     """PUB-5: `body` MUST be returned on claim equal as JSON to what was published.
 
-    Nearly fifty bodies, claimed one at a time. Those that are no objects, odd, or long may be refused, but what a
-    server took it hands out. Compared with types; the order of an object's members and the spelling of a number are
-    free (1.0 may come back as 1).
+    Nearly fifty bodies, claimed one at a time, and completed where calls are not dear: a server may hand out only so
+    many. Those that are no objects, odd, or long may be refused, but what a server took it hands out. Compared with
+    types; the order of an object's members and the spelling of a number are free (1.0 may come back as 1).
     """
     queue = await case.queue()
-    await unchanged(case, queue, await published(queue), batch_size=1)
+    for message in await published(queue):
+        if message in queue.latest:
+            continue
+        for delivery in await unchanged(case, queue, [message], batch_size=1):
+            if not case.world.thrift:
+                await case.send(wire.complete(queue.scope, delivery.id))
 
 
 @proves("PUB-5")

@@ -122,6 +122,34 @@ def test_a_time_stamp_tells_of_a_clock_without_a_date() -> None:
     assert skew.most_ahead_s(same_machine=True) is None
 
 
+@pytest.mark.parametrize("ahead_s", [0.0, 2.0, -2.0])
+def test_a_time_stamp_near_our_clock_tells_of_the_server_s_where_no_date_does(ahead_s: float) -> None:
+    skew, now_ns = Skew(), time.monotonic_ns()
+    skew.stamped(stamp(ahead_s), now_ns - 10_000_000, now_ns)
+    assert skew.bounds is not None
+    low, high = skew.bounds
+    assert low < ahead_s < high < ahead_s + 1.1
+    most_s = skew.most_ahead_s(same_machine=False)
+    assert most_s is not None
+    assert most_s - skew.spread_s(same_machine=False) < ahead_s < most_s
+
+
+def test_stamps_of_whole_seconds_do_not_mislead() -> None:
+    skew, now_s = Skew(), time.time()
+    for told_s in (int(now_s), round(now_s)):
+        now_ns = time.monotonic_ns()
+        skew.stamped(datetime.fromtimestamp(told_s, UTC).isoformat(), now_ns, now_ns)
+        assert skew.bounds is not None
+        assert skew.bounds[0] <= 0.01 <= skew.bounds[1] + 0.02
+
+
+def test_a_date_tells_more_than_time_stamps() -> None:
+    skew = heard(2.0)
+    dated, now_ns = skew.bounds, time.monotonic_ns()
+    skew.stamped(stamp(0.0), now_ns, now_ns)
+    assert skew.bounds == dated
+
+
 @pytest.mark.parametrize(
     ("ago_s", "ahead_s", "past"), [(30.0, 0.0, True), (5.0, 0.0, False), (30.0, -4.0, True), (12.0, -4.0, False)]
 )

@@ -1,5 +1,6 @@
 """Cases that starve each other on a target that hands out only so many messages to one key are tried one by one."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -115,3 +116,18 @@ async def test_a_limit_of_a_key_is_told_from_a_queue_s(server: type[Pocket], mos
         await queue.publish_many(8)
         await queue.claim(10, 60)
         assert await most_held(world) == most
+
+
+async def test_what_lost_claims_hold_is_waited_for() -> None:
+    """Their messages take places under the limit: counted too early it would be missed, or be too small."""
+    async with world_of(Six()) as world:
+        queue = await Case(world, "VIS-1", "x").queue()
+        await queue.publish_many(8)
+        await queue.claim(10, 60)
+        lost = await Case(world, "VIS-1", "lost").queue()
+        await lost.publish_many(4)
+        await queue.complete(next(iter(queue.latest.values())))
+        await lost.claim(1, 1)
+        lost.latest.clear()  # as if its answer had not come
+        lost.unsure_until_ns = time.monotonic_ns() + 1_000_000_000
+        assert await most_held(world) == 6

@@ -1,4 +1,4 @@
-"""How far a server's clock is from ours, read off the `Date` headers of its answers."""
+"""How far a server's clock is from ours, read off the `Date` headers of its answers, else off its time stamps."""
 
 import time
 from collections.abc import Iterable
@@ -10,6 +10,8 @@ from queueproof.contract import wire
 
 # `Date` has whole seconds, cut off: the moment is somewhere inside the second that it names.
 RESOLUTION_S = 1.0
+# A time stamp may be rounded as well as cut.
+ROUNDED_S = 0.5
 # Servers write the header anew once a second and send it until then, so that it may be older by as much.
 STALE_S = 1.0
 # A clock that NTP slews drifts by this much in minutes against the monotonic one.
@@ -22,12 +24,12 @@ class Skew:
     """Between which bounds the server's clock is ahead of ours, in seconds (negative: behind).
 
     An answer's Date was written between the call and its return: each answer bounds the difference, all of them
-    together more narrowly. Bounds that cross (the clock was set in between) are given as the last answer's own.
+    together more narrowly. Bounds that cross (the clock was set in between) are given as the last answer's own. Where
+    no answer has a Date, the time stamps of what was made bound it, as long as they are near our own clock.
     """
 
     def __init__(self) -> None:
-        self._low, self._high = float("-inf"), float("inf")
-        self._last: tuple[float, float] | None = None
+        self._dated, self._made = _Bounds(), _Bounds()
         self._offset_s = time.time() - time.monotonic()
         self.contradicted = False  # by a time stamp: which of its clocks the server goes by is not known
         self._stamped_s = 0.0  # how far ahead time stamps were at most
@@ -37,11 +39,9 @@ class Skew:
         said_s = date_s(answer)
         if said_s is None:
             return
-        self._last = (
-            said_s - (ret_ns / 1e9 + self._offset_s),
-            said_s + RESOLUTION_S - (inv_ns / 1e9 + self._offset_s),
+        self._dated.narrow(
+            said_s - (ret_ns / 1e9 + self._offset_s), said_s + RESOLUTION_S - (inv_ns / 1e9 + self._offset_s)
         )
-        self._low, self._high = max(self._low, self._last[0]), min(self._high, self._last[1])
 
     def stamped(self, value: Any, inv_ns: int, ret_ns: int) -> None:
         """Takes in the time stamp of something that was made between those times; what is no text is passed over."""
@@ -51,8 +51,9 @@ class Skew:
         at_least_s = said.timestamp() - (ret_ns / 1e9 + self._offset_s)
         at_most_s = said.timestamp() - (inv_ns / 1e9 + self._offset_s)
         self._stamped_s = max(self._stamped_s, at_most_s)
-        low, high = self.bounds or (0.0, 0.0)  # without a Date: that it is this machine's would be a guess
+        low, high = self._dated.both or (0.0, 0.0)  # without a Date: that it is this machine's would be a guess
         self.contradicted |= at_most_s < low - APART_S or at_least_s > high + APART_S
+        self._made.narrow(at_least_s - ROUNDED_S, at_most_s + RESOLUTION_S)
 
     def past(self, value: Any, *, by_s: float) -> bool:
         """Whether a moment that the server tells lies back so far for certain, by its clock and by ours."""
@@ -68,8 +69,8 @@ class Skew:
 
     @property
     def bounds(self) -> tuple[float, float] | None:
-        """(at least, at most) ahead; None without a Date."""
-        return self._last if self._last is None or self._low > self._high else (self._low, self._high)
+        """(at least, at most) ahead; None without a Date, and without a time stamp near our own clock."""
+        return self._dated.both or (None if self.contradicted else self._made.both)
 
     @property
     def farthest_s(self) -> float:
@@ -111,6 +112,22 @@ class Skew:
         """Whether Date may be of our own clock."""
         low, high = self.bounds or (0.0, 0.0)
         return low <= SLEW_S and high + STALE_S >= -SLEW_S
+
+
+class _Bounds:
+    """What lies within several bounds: their intersection, or the last of them where there is none."""
+
+    def __init__(self) -> None:
+        self._low, self._high = float("-inf"), float("inf")
+        self._last: tuple[float, float] | None = None
+
+    def narrow(self, low: float, high: float) -> None:
+        self._last = low, high
+        self._low, self._high = max(self._low, low), min(self._high, high)
+
+    @property
+    def both(self) -> tuple[float, float] | None:
+        return self._last if self._last is None or self._low > self._high else (self._low, self._high)
 
 
 def clock_skew_s(answers: Iterable[tuple[wire.Answer | None, int, int]]) -> tuple[float, float] | None:

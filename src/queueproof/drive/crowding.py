@@ -6,11 +6,12 @@ nothing comes from any queue, and the completion of one in the first queue bring
 """
 
 import asyncio
+import time
 from collections.abc import Iterable, Sequence
 
 from queueproof.contract import wire
 from queueproof.drive.case import Case
-from queueproof.drive.delivery import Delivery
+from queueproof.drive.delivery import Delivery, S
 from queueproof.drive.holding import EMPTY_CLAIMS, FEWEST, LONG_HOLD_S, brought, perhaps_held
 from queueproof.drive.outcomes import CaseEnd, Disturbed
 from queueproof.drive.queue import Queue
@@ -19,7 +20,9 @@ from queueproof.drive.world import World
 # Published to each of two queues at most: a limit of twice as many hardly keeps a case from a message.
 EACH = 300
 AT_A_TIME = 8  # publishes and completions
-LOOKS = 3  # one that something disturbed says nothing
+LOOKS = 6  # one that something disturbed says nothing; with 2 % of answers lost every third is
+# A claim whose answer was lost holds what it may have brought: so long that is waited for, and no longer.
+UNSURE_AT_MOST_S = 2 * LONG_HOLD_S
 # Hardly any case holds more at a time: so many share a limit.
 A_CASE_HOLDS = 16
 
@@ -36,6 +39,7 @@ async def most_held(world: World) -> int | None:
     for _ in range(LOOKS):
         try:
             await let_go(case, world.queues)
+            await _lost_claims_over(world)
             return await _looked_for(case, min(EACH, delivered + 1))
         except Disturbed:
             continue
@@ -59,6 +63,13 @@ def at_once(most: int) -> int:
     return max(1, most // A_CASE_HOLDS)
 
 
+async def _lost_claims_over(world: World) -> None:
+    """Waits until what claims without an answer may hold has lapsed: it would take the places that are counted."""
+    unsure_ns = max((queue.unsure_until_ns for queue in world.queues), default=0)
+    left_s = (unsure_ns - time.monotonic_ns()) / S
+    await asyncio.sleep(min(max(0.0, left_s + world.bound_s if unsure_ns else 0.0), UNSURE_AT_MOST_S))
+
+
 async def _looked_for(case: Case, each: int) -> int | None:
     queues = [await case.queue(), await case.queue()]
     for queue in queues:
@@ -66,17 +77,27 @@ async def _looked_for(case: Case, each: int) -> int | None:
             await asyncio.gather(*(queue.publish() for _ in range(min(AT_A_TIME, each - begun))))
     held = await _in_turn(queues, each)
     holder, other = (0, 1) if held[0] else (1, 0)
-    if not held[holder] or each in map(len, held):
+    if each in map(len, held):
+        return None
+    _undisturbed(queues)
+    if not held[holder]:
         return None
     await queues[holder].complete(held[holder][0])
     came = await brought(queues[other], most=1, within_s=case.world.bound_s)
-    if len(came) > 1 or any(queue.unsettled or queue.unsure_until_ns for queue in queues):
+    _undisturbed(queues)
+    if len(came) > 1:
         raise Disturbed("another hold may have ended meanwhile")
     queues[holder].holding(*held[holder][1:])
     if not came:
         return None
     await let_go(case, queues)
     return sum(map(len, held))
+
+
+def _undisturbed(queues: Sequence[Queue]) -> None:
+    """Ends the look where the answer of one of its claims was lost; a lost publish only leaves one message more."""
+    if any(queue.unsure_until_ns for queue in queues):
+        raise Disturbed("a claim whose answer was lost may hold what was waited for")
 
 
 async def _in_turn(queues: Sequence[Queue], each: int) -> list[list[Delivery]]:

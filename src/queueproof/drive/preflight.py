@@ -149,8 +149,11 @@ async def _publish(world: World, queue: str) -> None:
         message |= {"correlation_id": token} if correlation else {}
         message |= {"idempotency_key": token} if keyed else {}
         fields = {"token": token, "body": digest(message["body"]), "key": token if keyed else None}
+        begun_ns = time.monotonic_ns()  # of the first try: a later one may be answered with what that one made
         exchange = await _try(world, wire.publish(world.scope, queue, message), fields=fields)
         if exchange.ok:
+            made = exchange.data.get("created_at") if isinstance(exchange.data, dict) else None
+            world.client.skew.stamped(made, begun_ns, exchange.ret_ns)
             world.dialect.correlation, world.dialect.publish_key_needed = correlation, keyed
             return
 
