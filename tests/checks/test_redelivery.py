@@ -178,3 +178,11 @@ def test_untimed_messages_are_not_judged() -> None:
     story.claim(1.0, 1.1, ["a"], timeout=2.0)
     polls(story, 2.8, 12.0)
     assert judged(story, control=False) == []
+
+
+def test_a_return_with_a_long_hold_is_a_return() -> None:
+    """What is completed long after the bound, but within the second hold, came back all the same."""
+    story = crowded(others=0, at_once=3)
+    story.claim(3.2, 3.3, [got("a", 2)], timeout=60.0)
+    story.complete("a", 10.0, 10.1)
+    assert judged(story) == []

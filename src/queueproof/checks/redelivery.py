@@ -65,8 +65,10 @@ def _lapses(facts: Facts, bound_ns: int, max_retries: dict[str, int]) -> pl.Data
         "row", "op", "inv", "ret", "timeout", "q", "m", "t", "attempts", "dom"
     )
     table = table.join(facts.first_free, on="m", how="left").with_columns(pl.col("freed").fill_null(FOREVER))
-    # cheap first: what was completed before its lock could lapse is most of a history
-    table = table.filter(pl.col("timeout").is_null() | (pl.col("freed") > pl.col("inv") + pl.col("timeout")))
+    # cheap first: messages that were completed before a lock could lapse are most of a history; of the others every
+    # delivery counts, for it may be the one that an earlier lapse led to
+    outlasted = pl.col("timeout").is_null() | (pl.col("freed") > pl.col("inv") + pl.col("timeout"))
+    table = table.join(table.filter(outlasted).select("m").unique(), on="m", how="semi")
     table = facts.of_one_clock(facts.timed(table))
     extended = facts.extends.group_by("m").agg(more=pl.col("timeout").fill_null(FOREVER).sum(), all=pl.col("ok").all())
     table = table.join(extended, on="m", how="left").filter(pl.col("all").fill_null(True))

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # Between two claims that came back empty.
 POLL_S = 0.1
+# What has not come in so many claims takes longer, and each further one might be the one whose answer is lost.
+SOON, SELDOM_S = 15, 0.25
 UNAVAILABLE = wire.UNAVAILABLE
 # A valid claim that is answered with a fault of the server's own this often in a row is refused by it.
 FAULTS_IN_A_ROW = 6
@@ -304,6 +306,7 @@ class Queue:
         found: list[Delivery] = []
         missing = set(messages)
         empty = 0  # claims in a row, sent after the time was over, that brought nothing
+        barren = 0  # claims in a row that brought nothing
         others = 0  # claims sent after the time was over that brought only what had come before
         allowed_s = self.world.bound_s if within_s is None else within_s
         end_ns = time.monotonic_ns() + round(allowed_s * S)
@@ -319,8 +322,9 @@ class Queue:
                 raise Disturbed("what had been delivered before came again and again in the place of what is missing")
             if missing and empty >= EMPTY_IN_A_ROW:
                 await undelivered(self, min(missing, key=lambda m: m.publish.ret_ns), claim, root, doing)
-            if missing and not claim.deliveries:
-                await asyncio.sleep(self.pause_s())
+            barren = 0 if claim.deliveries else barren + 1
+            if missing and barren:
+                await asyncio.sleep(self.pause_s(POLL_S if barren < SOON else SELDOM_S))
         return found
 
     def _over(self, end_ns: int, allowed_s: float) -> bool:
