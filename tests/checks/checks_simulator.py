@@ -27,6 +27,7 @@ Process = Generator[Any, Answer, None]
 
 CLIENT_TIMEOUT = 1.5
 TIMEOUTS = (0.05, 0.5, 2.0)
+LONG_TIMEOUT = 20.0
 QUIET_POLL = 0.4
 
 
@@ -64,7 +65,7 @@ class World:
 
     def __init__(self, seed: int, fault: str, ops: "itertools.count[int]", noise: float) -> None:
         self.rng = random.Random(f"{seed}-{fault}")
-        self.seed, self.ops = seed, ops
+        self.seed, self.ops, self.correct = seed, ops, not fault
         self.scope = f"w{seed}"
         self.server = Server(self.rng, Freedom.any(self.rng), self.scope, fault)
         self.server.queues["main"].ordering = self.rng.choice(["fifo", "fifo", "priority"])
@@ -96,6 +97,8 @@ class World:
             self.start(self._consumer())
         if self.rng.random() < 0.3:
             self.start(self._pauser())
+        if self.correct and self.rng.random() < 0.5:
+            self.start(self._patient())
         self._advance()
         self.start(self._drain())
         self._advance()
@@ -256,6 +259,20 @@ class World:
                 yield from self._work(item.id, timeout)
             yield rng.uniform(0.01, 0.6)
 
+    def _patient(self) -> Process:
+        """Looks often, and holds what it gets for long: it is done with some long after others' locks would be over."""
+        yield self.rng.uniform(0, 1.5)
+        for _ in range(30):
+            spec = {"queue": "main", "limit": 2, "timeout": LONG_TIMEOUT}
+            result, learnt = yield "claim", spec
+            for item in learnt.get("items", ()) if result == "ok" else ():
+                self.start(self._settle(item.id))
+            yield self.rng.uniform(0.2, 0.45)
+
+    def _settle(self, message: str) -> Process:
+        yield self.rng.uniform(0, LONG_TIMEOUT * 0.9)
+        yield "complete", {"message": message}
+
     def _work(self, message: str, timeout: float) -> Process:
         rng = self.rng
         yield rng.uniform(0, timeout * 1.2)
@@ -287,7 +304,7 @@ class World:
         self.noise = self.slow = 0.0
         yield "resume-queue", {"queue": "main"}
         unknown = self._unknown_claims()
-        window = (unknown + 1) * (max(TIMEOUTS) * 2 + 1 + 1.5) + 3
+        window = (unknown + 1) * ((max(TIMEOUTS) if not self.correct else LONG_TIMEOUT) * 2 + 1 + 1.5) + 3
         quiet_from = self.now
         while self.now - quiet_from < window:
             for queue in ("main", "other", "dead"):
