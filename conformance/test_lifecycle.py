@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 
 from queueproof.contract import wire
-from queueproof.drive.case import Case, proves
+from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.client import Exchange
 from queueproof.drive.lifecycle import place, resume, verb
 from queueproof.drive.optional import answered, change, queue_with, tolerated, try_publish
@@ -64,7 +64,8 @@ async def test_a_paused_queue_takes_nothing(case: Case) -> None:
 
     At once and a while later, for a message of the highest priority too, and for one that is delayed (which may also be
     refused in other words); its neighbour goes on taking messages meanwhile, and so does the queue itself before the
-    pause and after its end (the controls). Nothing of what was refused is handed out. A second pause is like the first.
+    pause and after its end (the controls). Nothing of what was refused is handed out or counted. A second pause is like
+    the first.
     """
     await takes_nothing(case, "queue")
 
@@ -79,6 +80,13 @@ async def test_a_paused_scope_takes_nothing(case: Case) -> None:
     await takes_nothing(case, "scope")
 
 
+async def shown(case: Case, queue: Queue, pending: int) -> bool:
+    """Whether the counters come to show so many pending and none claimed; False where they cannot be read."""
+    with contextlib.suppress(NotSupported):
+        return bool(await case.eventually(queue.counters, lambda seen: seen == (pending, 0)) == (pending, 0))
+    return False
+
+
 async def takes_nothing(case: Case, level: str) -> None:
     queue, messages = await place(case, level)
     blocked = [queue]
@@ -91,6 +99,7 @@ async def takes_nothing(case: Case, level: str) -> None:
             blocked.append(await queue_with(case, scope=queue.scope))
             blocked[-1].unmodelled = True
     free = await case.queue(scope="" if level == "scope" else queue.scope)
+    counted = not case.world.thrift and await shown(case, queue, len(messages))
     for _ in range(2):
         for each in blocked:
             await refuses(case, each, level, "paused")
@@ -99,6 +108,14 @@ async def takes_nothing(case: Case, level: str) -> None:
     for each in blocked:
         await refuses(case, each, level, "paused", urgent=True)
     await refuses_delayed(case, queue, level)
+    if counted and not queue.unsettled:
+        case.require(
+            await shown(case, queue, len(messages)),
+            f"publishes that a paused {level} refused moved the counters",
+            expected=f"depth_pending: {len(messages)}, depth_claimed: 0, as before them",
+            seen=spell(case.exchanges[-1].data),
+            evidence=(case.exchanges[-1],),
+        )
     await resume(case, queue, level)
     messages.append(await queue.publish(root="LIFE-5"))
     await queue.take(*messages, batch_size=5, timeout_s=HOLD_S, root="LIFE-5")

@@ -260,6 +260,29 @@ async def test_back_in_every_ordering(case: Case) -> None:
 
 
 @proves("VIS-2")
+async def test_back_from_one_who_may_only_consume(case: Case) -> None:
+    """VIS-2: If neither complete, fail nor extend arrives, it MUST return to `pending` and be claimable, within the
+    timeout plus slack.
+
+    A message that was claimed with a key that may only consume, where one is given.
+    """
+    not_counted(case)
+    key = case.world.keys.get("consume")
+    if key is None:
+        raise NotSupported("no key is given that may only consume")
+    queue = await case.lasting_queue()
+    message = await queue.publish()
+    end = time.monotonic() + case.world.bound_s
+    with tolerated():
+        while message not in queue.latest and time.monotonic() < end:
+            await queue.claim(1, key=key, refused=UNDOCUMENTED)
+            await asyncio.sleep(queue.pause_s())
+    if message not in queue.latest:
+        raise NotSupported("a key that may only consume is handed nothing (AUTH-4)")
+    await returns(case, queue, [queue.latest[message]])
+
+
+@proves("VIS-2")
 async def test_back_after_a_failure(case: Case) -> None:
     """VIS-2: If neither complete, fail nor extend arrives, it MUST return to `pending` and be claimable, within the
     timeout plus slack.

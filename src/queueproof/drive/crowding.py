@@ -19,6 +19,7 @@ from queueproof.drive.world import World
 
 # Published to each of two queues at most: a limit of twice as many hardly keeps a case from a message.
 EACH = 300
+EACH_TIGHT = 40  # where calls are dear; there few cases share a limit
 AT_A_TIME = 8  # publishes and completions
 LOOKS = 6  # one that something disturbed says nothing; with 2 % of answers lost every third is
 # A claim whose answer was lost holds what it may have brought: so long that is waited for, and no longer.
@@ -40,7 +41,7 @@ async def most_held(world: World) -> int | None:
         try:
             await let_go(case, world.queues)
             await _lost_claims_over(world)
-            return await _looked_for(case, min(EACH, delivered + 1))
+            return await _looked_for(case, min(EACH_TIGHT if world.thrift else EACH, delivered + 1))
         except Disturbed:
             continue
         except CaseEnd:

@@ -76,7 +76,7 @@ async def run_cases(
     starved = [number for number, end in enumerate(ended) if end.late]
     accused = [number for number in starved if ended[number].result.outcome not in TOLD_NOTHING]
     task = asyncio.current_task()
-    if accused and not world.client.budget.rationed and not (task and task.cancelling()):
+    if accused and not (task and task.cancelling()):
         most: int | None = None
         with contextlib.suppress(asyncio.CancelledError):
             most = await most_held(world)

@@ -175,9 +175,16 @@ class Queue:
     # ── claim ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def claim(
-        self, batch_size: int = 1, timeout_s: float | None = None, *, burst: bool = False, refused: str = "CLAIM-1"
+        self,
+        batch_size: int = 1,
+        timeout_s: float | None = None,
+        *,
+        burst: bool = False,
+        refused: str = "CLAIM-1",
+        key: str | None = None,
     ) -> Claim:
-        """One claim. An empty answer comes back as no deliveries, in whichever way the server says "nothing".
+        """One claim, with the run's own key or another. An empty answer comes back as no deliveries, in whichever way
+        the server says "nothing".
 
         Deliveries of messages that an unknown publish left behind are completed and not returned. Ends the case when
         claims are refused, are no list, or hand out what was never published here.
@@ -185,7 +192,8 @@ class Queue:
         hold_s = self.world.dialect.timeout_s if timeout_s is None else timeout_s
         size = min(batch_size, self.world.dialect.batch_max)
         request = wire.claim(self.scope, self.id, batch_size=size, visibility_timeout_s=hold_s)
-        exchange = await self.case.send(request, urgent=True, burst=burst, fields={"timeout_s": hold_s, "limit": size})
+        fields = {"timeout_s": hold_s, "limit": size}
+        exchange = await self.case.send(request, urgent=True, burst=burst, key=key, fields=fields)
         if not exchange.ok:
             return self._no_claim(exchange, hold_s, refused)
         self._unanswered = []
