@@ -2,9 +2,10 @@
 
 import pytest
 from drive_server import Notes, case_on
-from fixtures.pocket import Pocket, Refusal, Reply, Request
+from fixtures.pocket import Message, Pocket, Refusal, Reply, Request
 from fixtures.pocket.model import Queue
 
+from queueproof.contract import wire
 from queueproof.drive import case as case_module
 from queueproof.drive.outcomes import Blocked, Disturbed, Inconclusive, Violation
 
@@ -135,3 +136,24 @@ async def test_a_key_is_held_to_its_promise_while_it_is_surely_remembered(monkey
         case.requirement = "IDEM-5"
         with pytest.raises(Violation):
             case.require(False, "two keys, one message", expected="", seen="", evidence=(message.publish,))
+
+
+class Forgetful(Pocket):
+    """Keeps no key."""
+
+    def key_store(self, queue: Queue) -> dict[object, Message]:
+        return {}
+
+
+async def test_a_second_id_after_a_late_replay_is_a_forgotten_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Soon after, it is a second message under one key; without a replay it is the message's own id that changed."""
+    for lifetime_ns, kind in ((1_000_000_000_000, Blocked), (0, Disturbed)):
+        monkeypatch.setattr(case_module, "KEY_LIFETIME_NS", lifetime_ns)
+        async with case_on(Forgetful(), Notes()) as case:
+            queue = await case.queue()
+            message = await queue.publish(idempotency_key="key")
+            await queue.take_one(message, timeout_s=60)
+            assert (await case.send(wire.publish(queue.scope, queue.id, message.fields))).ok
+            with pytest.raises(kind) as end:
+                await queue.claim(10, 60)
+            assert getattr(end.value, "root", "IDEM-2") == "IDEM-2"

@@ -234,11 +234,18 @@ class Queue:
         """The promise that a delivery under another id breaks."""
         if self.case.requirement.startswith(("IDEM-", "GHOST-")):
             return self.case.requirement
+        if "idempotency_key" in message.fields and self._replayed(message):
+            return "IDEM-2"  # a twin of it, then, unless its key may have been forgotten
         if message in self.failed:
             return "FAIL-2"
         if message in self.latest:
             return "VIS-3"
         return "IDEM-2" if "idempotency_key" in message.fields else "PUB-1"
+
+    def _replayed(self, message: Message) -> bool:
+        """Whether a publish with its token was sent more than once."""
+        publishes = (call.request.body or b"" for call in self.case.exchanges if call.request.verb == "publish")
+        return sum(message.token.encode() in body for body in publishes) > 1
 
     def adopt(self, identity: str, message: Message) -> Message:
         """Makes another id known under which the server holds a body of `message` as a message of its own."""
