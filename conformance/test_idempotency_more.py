@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 
 from queueproof.contract import wire
 from queueproof.drive.asking import ask, handed_out
-from queueproof.drive.case import LASTING_RETRIES, Case, proves, spell
+from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.client import Exchange
 from queueproof.drive.outcomes import Blocked, Disturbed, NotSupported
 from queueproof.drive.queue import UNAVAILABLE, Message, Queue
@@ -29,9 +29,7 @@ async def test_a_key_outlasts_what_gives_its_message_back(case: Case) -> None:
     queue = await case.lasting_queue()
     messages = [await queue.publish(idempotency_key=case.world.token()) for _ in range(3)]
     held = {d.message: d for d in await queue.take(*messages, batch_size=3)}
-    shown = queue.created.data
-    lasting = isinstance(shown, dict) and shown.get("max_retries") == LASTING_RETRIES
-    verbs = ("release", "fail" if lasting else "lapse", "lapse")
+    verbs = ("release", "fail" if queue.lasting else "lapse", "lapse")
     for verb, message in zip(verbs, messages, strict=True):
         if verb != "lapse":
             with contextlib.suppress(NotSupported):

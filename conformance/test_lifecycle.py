@@ -225,7 +225,7 @@ async def test_a_resumed_queue_works_again(case: Case) -> None:
     """LIFE-5: `POST .../resume` MUST make publish and claim work again; messages pending before the pause MUST still
     be there.
 
-    Paused twice, with one message held across the pause, which is completed after it.
+    Paused twice, with one message held across the pause, which is completed after it, and a dozen that wait.
     """
     await works_again(case, "queue")
 
@@ -245,6 +245,7 @@ async def works_again(case: Case, level: str) -> None:
     more = 0 if level == "queue" or case.world.thrift else 2
     others = [await case.queue(scope=queue.scope) for _ in range(more)]
     beside = [await other.publish() for other in others]
+    messages += await queue.publish_many(0 if case.world.thrift else 9)
     held = await queue.take_one(messages[0], timeout_s=HOLD_S)
     for _ in range(2):
         await change(case, verb(queue, level, "pause"))

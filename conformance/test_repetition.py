@@ -3,7 +3,7 @@
 import itertools
 import time
 
-from queueproof.drive.case import LASTING_RETRIES, Case, proves, spell
+from queueproof.drive.case import Case, proves, spell
 from queueproof.drive.difference import contrast
 from queueproof.drive.queue import Delivery, Message, Queue
 from queueproof.evidence.digest import same_json
@@ -72,9 +72,7 @@ def grown(case: Case, before: Delivery, after: Delivery, *, least: int) -> None:
 
 async def released_again_and_again(queue: Queue, message: Message) -> list[Delivery]:
     """The deliveries of a message that is released after each but the last; ends the case when one does not come."""
-    shown = queue.created.data
-    lasting = isinstance(shown, dict) and shown.get("max_retries") == LASTING_RETRIES
-    times = MANY if lasting and not queue.world.thrift else FEW
+    times = MANY if queue.lasting and not queue.world.thrift else FEW
     found = [await queue.take_one(message, timeout_s=HOLD_S)]
     for _ in range(times):
         released = time.monotonic()

@@ -48,6 +48,17 @@ async def test_creating_a_scope_gives_its_id(case: Case) -> None:
     )
 
 
+async def hyphened(case: Case) -> list[str]:
+    """A scope whose slug has a hyphen; none where a server takes no such slug."""
+    slug = f"{case.world.slug('hyphen')}-b"
+    case.world.ledger.intend(slug)
+    exchange = await ask(case, wire.create_scope(slug, f"queueproof {case.world.run} hyphen"))
+    scope = wire.identity(exchange.data) if exchange.ok else ""
+    if scope:
+        case.world.ledger.created(slug, scope)
+    return [scope] if scope else []
+
+
 @proves("SYSQ-1")
 async def test_a_scope_brings_its_system_queues(case: Case) -> None:
     """SYSQ-1: Creating a scope MUST create `_dead_letter`, `_events`, `_audit`, `_integrity`, `_corrections` in it.
@@ -57,11 +68,12 @@ async def test_a_scope_brings_its_system_queues(case: Case) -> None:
     is allowed (that they should be shown is SYSQ-2). Then their slugs tell: where a scope takes a slug only once, a
     user's queue of that slug can only be created if there is none yet. The first scope has many queues by now: a long
     list may be cut, and what it does not show proves nothing. In the other one no system queue is there twice, under
-    two ids. Three more are created at the same moment, unless requests are counted.
+    two ids. Three more are created at the same moment, and one with a hyphen in its slug, unless requests are counted.
     """
     scopes = [await case.scope(), await case.own_scope()]
     if not case.world.thrift:
         scopes += await asyncio.gather(*(case.own_scope() for _ in range(3)))
+        scopes += await hyphened(case)
     await each_once(case, scopes[1])
 
     async def missing() -> list[tuple[list[str], int]]:

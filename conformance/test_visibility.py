@@ -218,12 +218,12 @@ async def test_back_after_its_timeout(case: Case) -> None:
     """VIS-2: If neither complete, fail nor extend arrives, it MUST return to `pending` and be claimable, within the
     timeout plus slack.
 
-    One message, three times in a row, in a queue where nothing else happens.
+    One message, three times in a row where it may lapse often, in a queue where nothing else happens.
     """
     queue = await case.lasting_queue()
     message = await queue.publish()
     held = await queue.take_one(message)
-    for _ in range(2):
+    for _ in range(3 if queue.lasting and not case.world.client.budget.rationed else 2):
         held = await returns(case, queue, [held])
 
 

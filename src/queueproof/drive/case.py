@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 from queueproof.contract import wire
 from queueproof.drive.client import Exchange
 from queueproof.drive.outcomes import Blocked, Disturbed, Inconclusive, NotRun, NotSupported, Violation
-from queueproof.drive.queue import UNAVAILABLE, Queue
+from queueproof.drive.queue import LASTING_RETRIES, UNAVAILABLE, Queue
 from queueproof.drive.world import World
 from queueproof.evidence.margins import KEY_LIFETIME_NS
 from queueproof.evidence.operation import Result
@@ -31,8 +31,6 @@ MANY = 16
 SUCCESSORS = 40
 # What a server that forgot a key would break.
 OF_KEYS = frozenset({"IDEM-1", "IDEM-2", "IDEM-3", "IDEM-7", "IDEM-8"})
-# More deliveries than any case needs, and well inside the 0 to 100 that a sibling product allows.
-LASTING_RETRIES = 50
 
 QUICKSTART_QUEUE = {"consumer_mode": "competing", "ordering": "fifo"}
 

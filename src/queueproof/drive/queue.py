@@ -21,6 +21,8 @@ from queueproof.evidence.operation import Result
 if TYPE_CHECKING:
     from queueproof.drive.case import Case
 
+# More deliveries than any case needs, and well inside the 0 to 100 that a sibling product allows.
+LASTING_RETRIES = 50
 # Between two claims that came back empty.
 POLL_S = 0.1
 # What has not come in so many claims takes longer, and each further one might be the one whose answer is lost.
@@ -74,6 +76,12 @@ class Queue:
     def known(self) -> list[Message]:
         """Every message that was acknowledged here, oldest first."""
         return list(self._by_id.values())
+
+    @property
+    def lasting(self) -> bool:
+        """Whether its messages may certainly lapse, or be given back, often (`Case.lasting_queue`)."""
+        shown = self.created.data
+        return isinstance(shown, dict) and shown.get("max_retries") == LASTING_RETRIES
 
     # ── publish ───────────────────────────────────────────────────────────────────────────────────────────────────
 
