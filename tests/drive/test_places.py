@@ -1,5 +1,7 @@
 """Scopes and queues that a server takes no more of: how many it has to take is promised nowhere."""
 
+from dataclasses import replace
+
 import pytest
 from drive_server import Notes, case_on
 from fixtures.pocket import Message, Pocket, Refusal, Reply, Request
@@ -8,6 +10,7 @@ from fixtures.pocket.model import Queue
 from queueproof.contract import wire
 from queueproof.drive import case as case_module
 from queueproof.drive.outcomes import Blocked, Disturbed, Inconclusive, Violation
+from queueproof.evidence.operation import Result
 
 
 class Few(Pocket):
@@ -157,3 +160,15 @@ async def test_a_second_id_after_a_late_replay_is_a_forgotten_key(monkeypatch: p
             with pytest.raises(kind) as end:
                 await queue.claim(10, 60)
             assert getattr(end.value, "root", "IDEM-2") == "IDEM-2"
+
+
+async def test_a_second_id_after_a_lost_replay_proves_nothing() -> None:
+    """It may have come when the key was forgotten, for the message had come to its end."""
+    async with case_on(Forgetful(), Notes()) as case:
+        queue = await case.queue()
+        message = await queue.publish(idempotency_key="key")
+        await queue.take_one(message, timeout_s=60)
+        await case.send(wire.publish(queue.scope, queue.id, message.fields))
+        case.exchanges[-1] = replace(case.exchanges[-1], result=Result.UNKNOWN)
+        with pytest.raises(Disturbed):
+            await queue.claim(10, 60)

@@ -242,18 +242,22 @@ class Queue:
         """The promise that a delivery under another id breaks."""
         if self.case.requirement.startswith(("IDEM-", "GHOST-")):
             return self.case.requirement
-        if "idempotency_key" in message.fields and self._replayed(message):
-            return "IDEM-2"  # a twin of it, then, unless its key may have been forgotten
+        if "idempotency_key" in message.fields and len(sent := self._publishes_of(message)) > 1:
+            if any(call.result is Result.UNKNOWN for call in sent):
+                raise Disturbed(
+                    "a replay whose answer was lost may have found its key forgotten, as it may be in the end"
+                )
+            return "IDEM-2"  # a twin of it, then, unless its key may have been forgotten for its age
         if message in self.failed:
             return "FAIL-2"
         if message in self.latest:
             return "VIS-3"
         return "IDEM-2" if "idempotency_key" in message.fields else "PUB-1"
 
-    def _replayed(self, message: Message) -> bool:
-        """Whether a publish with its token was sent more than once."""
-        publishes = (call.request.body or b"" for call in self.case.exchanges if call.request.verb == "publish")
-        return sum(message.token.encode() in body for body in publishes) > 1
+    def _publishes_of(self, message: Message) -> list[Exchange]:
+        """The case's publishes with the message's token: replays, all but the first."""
+        publishes = (call for call in self.case.exchanges if call.request.verb == "publish")
+        return [call for call in publishes if message.token.encode() in (call.request.body or b"")]
 
     def adopt(self, identity: str, message: Message) -> Message:
         """Makes another id known under which the server holds a body of `message` as a message of its own."""
