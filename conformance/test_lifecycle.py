@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 
 from queueproof.contract import wire
-from queueproof.drive.case import Case, proves, spell
+from queueproof.drive.case import Case, proves
 from queueproof.drive.client import Exchange
 from queueproof.drive.lifecycle import place, resume, verb
 from queueproof.drive.optional import answered, change, queue_with, tolerated, try_publish
@@ -80,11 +80,12 @@ async def test_a_paused_scope_takes_nothing(case: Case) -> None:
     await takes_nothing(case, "scope")
 
 
-async def shown(case: Case, queue: Queue, pending: int) -> bool:
-    """Whether the counters come to show so many pending and none claimed; False where they cannot be read."""
+async def counted(case: Case, queue: Queue, pending: int) -> tuple[int, int] | None:
+    """The counters, once they show so many pending and none claimed or have had their time; None where none is read."""
     with contextlib.suppress(NotSupported):
-        return bool(await case.eventually(queue.counters, lambda seen: seen == (pending, 0)) == (pending, 0))
-    return False
+        seen: tuple[int, int] = await case.eventually(queue.counters, lambda pair: pair == (pending, 0))
+        return seen
+    return None
 
 
 async def takes_nothing(case: Case, level: str) -> None:
@@ -99,7 +100,8 @@ async def takes_nothing(case: Case, level: str) -> None:
             blocked.append(await queue_with(case, scope=queue.scope))
             blocked[-1].unmodelled = True
     free = await case.queue(scope="" if level == "scope" else queue.scope)
-    counted = not case.world.thrift and await shown(case, queue, len(messages))
+    at_rest = (len(messages), 0)
+    judged = not case.world.thrift and await counted(case, queue, len(messages)) == at_rest
     for _ in range(2):
         for each in blocked:
             await refuses(case, each, level, "paused")
@@ -108,13 +110,14 @@ async def takes_nothing(case: Case, level: str) -> None:
     for each in blocked:
         await refuses(case, each, level, "paused", urgent=True)
     await refuses_delayed(case, queue, level)
-    if counted and not queue.unsettled:
+    if judged:
+        seen = await counted(case, queue, len(messages))
         case.require(
-            await shown(case, queue, len(messages)),
+            seen in (None, at_rest) or queue.unsettled,
             f"publishes that a paused {level} refused moved the counters",
             expected=f"depth_pending: {len(messages)}, depth_claimed: 0, as before them",
-            seen=spell(case.exchanges[-1].data),
-            evidence=(case.exchanges[-1],),
+            seen="" if seen is None else f"depth_pending: {seen[0]}, depth_claimed: {seen[1]}",
+            evidence=case.exchanges[-1:],
         )
     await resume(case, queue, level)
     messages.append(await queue.publish(root="LIFE-5"))

@@ -209,12 +209,12 @@ async def test_bodies_of_one_batch_stay_apart(case: Case) -> None:
     """
     queue = await case.lasting_queue()
     messages = await published(queue, every=2 if case.world.thrift else 1)
-    hold_s = _hold_s(case, messages)
+    hold_s = long_enough_s(case, messages)
     await unchanged(case, queue, messages, batch_size=50, hold_s=hold_s)
     await unchanged(case, queue, messages, batch_size=50, hold_s=hold_s, again=True)
 
 
-def _hold_s(case: Case, messages: list[Message]) -> int:
+def long_enough_s(case: Case, messages: list[Message]) -> int:
     """So long a hold that all are claimed before the first lapses, be it one by one: twice what publishing took."""
     if case.world.thrift:  # there waiting for a long hold is dearer than a case that cannot be told
         return case.world.dialect.timeout_s
